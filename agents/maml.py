@@ -1,0 +1,349 @@
+"""MAML for reinforcement learning, and its first-order kin.
+
+Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep
+networks", 2017. The policy's initial parameters are learnt such that one policy
+gradient step on a few episodes of a new task makes it good at that task:
+
+    theta'_i = theta - inner_lr * grad loss_i(theta; support_i)        for every task
+    theta    = TRPO step on  mean_i loss_i(theta'_i; query_i)          through theta'
+
+Every task has its own parameters along a leading axis, so all tasks adapt in the same
+few matrix products. The losses of tasks are summed before the inner gradient is taken
+(they share nothing, so each gets its own gradient) and averaged only in the outer one.
+`fomaml` treats the inner gradient as a constant.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from metarl.family import TaskFamily
+from metarl.learning import estimators
+from metarl.learning.agent import Agent, Metrics, Sampler
+from metarl.learning.optimization import (
+    backtrack,
+    conjugate_gradient,
+    fisher_product,
+    flatten,
+    unflatten,
+)
+from metarl.learning.policies import (
+    GaussianPolicy,
+    Parameters,
+    gaussian,
+    gaussian_parameters,
+    kl_divergence,
+    log_probability,
+    stack,
+)
+from metarl.randomness import torch_generator
+from metarl.world.environment import sizes
+from metarl.world.rollout import Episodes, Percept, concatenate
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyper-parameters of MAML. Defaults: half-cheetah tasks."""
+
+    inner_lr: float = 0.1
+    """Step size of the policy gradient step that adapts."""
+    inner_steps: int = 1
+    """Adaptation steps in training."""
+    tasks: int = 20
+    """Tasks a meta-iteration."""
+    episodes: int = 20
+    """Episodes a task in each round: before, between and after adaptation steps."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of the policy's hidden layers."""
+    initial_std: float = 1.0
+    """Standard deviation of the first policy's exploration."""
+    discount: float = 0.99
+    """Discount factor."""
+    gae_lambda: float = 1.0
+    """Lambda of the generalised advantage estimates."""
+    max_kl: float = 0.01
+    """KL limit of the outer step, at the adapted policies."""
+    cg_iterations: int = 10
+    """Conjugate gradient steps for the natural gradient."""
+    cg_damping: float = 1e-3
+    """Added to the diagonal of the Fisher matrix."""
+    fisher_stride: int = 8
+    """Fisher products use every so manieth time step."""
+    second_order: bool = True
+    """Differentiate through the inner gradient."""
+    deploy: Literal["sample", "mean"] = "sample"
+    """Whether the shipped policy explores, as in the paper, or acts by its mean."""
+
+
+@dataclass
+class Batch:
+    """What the losses read: one round of episodes, (task, step, ...) flattened."""
+
+    observation: Tensor
+    action: Tensor
+    advantage: Tensor
+    mask: Tensor
+    old_log_probability: Tensor
+
+    def thinned(self, stride: int, horizon: int) -> "Batch":
+        """Every ``stride``-th time step of each episode."""
+        parts = {
+            name: value.unflatten(1, (-1, horizon))[:, :, ::stride].flatten(1, 2)
+            for name, value in vars(self).items()
+        }
+        return Batch(**parts)
+
+
+def make_batch(
+    episodes: Episodes, parameters: Parameters, discount: float, gae_lambda: float
+) -> Batch:
+    """Advantages and old log-probabilities of one round of episodes.
+
+    Args:
+        episodes: of every task.
+        parameters: of the policies that collected them, stacked.
+        discount: discount factor.
+        gae_lambda: lambda of the advantage estimates.
+    """
+    returns = estimators.discounted_returns(episodes.reward, discount)
+    value = estimators.linear_baseline(episodes.observation, returns, episodes.mask)
+    advantage = estimators.generalised_advantages(
+        episodes.reward, value, episodes.mask, discount, gae_lambda
+    )
+    observation = episodes.observation.flatten(1, 2)
+    action = episodes.action.flatten(1, 2)
+    with torch.no_grad():
+        old = log_probability(*gaussian(parameters, observation), action)
+    return Batch(
+        observation,
+        action,
+        estimators.normalised(advantage, episodes.mask).flatten(1),
+        episodes.mask.flatten(1),
+        old,
+    )
+
+
+def surrogate(parameters: Parameters, batch: Batch) -> Tensor:
+    """Negative likelihood-ratio objective of every task, (task,).
+
+    Where the parameters collected the batch, its gradient is the policy gradient.
+    """
+    mean, log_std = gaussian(parameters, batch.observation)
+    log_ratio = log_probability(mean, log_std, batch.action) - batch.old_log_probability
+    return -estimators.masked_mean(torch.exp(log_ratio) * batch.advantage, batch.mask)
+
+
+def inner_step(
+    parameters: Parameters, batch: Batch, inner_lr: float, create_graph: bool
+) -> Parameters:
+    """One policy gradient step of every task.
+
+    Args:
+        parameters: stacked, part of a graph.
+        batch: collected with them.
+        inner_lr: step size.
+        create_graph: keep the gradient differentiable (second order).
+    """
+    # Tasks are summed: a mean would divide everybody's step by their number.
+    loss = surrogate(parameters, batch).sum()
+    gradients = torch.autograd.grad(
+        loss, list(parameters.values()), create_graph=create_graph
+    )
+    return {
+        name: p - inner_lr * gradient
+        for (name, p), gradient in zip(parameters.items(), gradients, strict=True)
+    }
+
+
+class MAML(Agent):
+    """Learns initial parameters from which one gradient step goes far."""
+
+    name: ClassVar[str] = "maml"
+    Config: ClassVar[type] = Config
+
+    def __init__(self, family: TaskFamily, config: Config, seed: int) -> None:
+        super().__init__(family, config, seed)
+        self.parameters = gaussian_parameters(
+            *sizes(family),
+            config.hidden,
+            torch_generator(seed, "initial policy"),
+            config.initial_std,
+        )
+
+    def train_step(self, sampler: Sampler) -> Metrics:
+        """Collect and adapt on a batch of tasks, then one TRPO step of the start."""
+        config = self.config
+        tasks = sampler.tasks(config.tasks)
+        parameters = stack(self.parameters, len(tasks))
+        batches, returns = [], []
+        for round_ in range(config.inner_steps + 1):
+            episodes = sampler.collect(
+                tasks, config.episodes, GaussianPolicy(parameters), f"round {round_}"
+            )
+            batches.append(self.batch(episodes, parameters))
+            returns.append(float(episodes.returns.mean()))
+            if round_ < config.inner_steps:
+                parameters = self.adapted(parameters, batches[-1])
+        metrics = self._outer_step(batches)
+        return {
+            "return_before": returns[0],
+            "return_after": returns[-1],
+            "std": float(self.parameters["log_std"].exp().mean()),
+            **metrics,
+        }
+
+    def batch(self, episodes: Episodes, parameters: Parameters) -> Batch:
+        """Episodes made ready for the losses."""
+        return make_batch(
+            episodes, parameters, self.config.discount, self.config.gae_lambda
+        )
+
+    def adapted(self, parameters: Parameters, batch: Batch) -> Parameters:
+        """One inner step without a graph, for collecting and deploying."""
+        leaves = {n: p.detach().requires_grad_() for n, p in parameters.items()}
+        stepped = inner_step(leaves, batch, self.config.inner_lr, create_graph=False)
+        return {name: p.detach() for name, p in stepped.items()}
+
+    def through_adaptation(self, theta: Tensor, supports: list[Batch]) -> Parameters:
+        """Adapted parameters of every task as a function of the start ``theta``."""
+        start = unflatten(theta, self.parameters)
+        parameters = stack(start, len(supports[0].observation))
+        second_order = self.config.second_order and torch.is_grad_enabled()
+        for support in supports:
+            if torch.is_grad_enabled():
+                parameters = inner_step(
+                    parameters, support, self.config.inner_lr, second_order
+                )
+            else:
+                with torch.enable_grad():
+                    parameters = self.adapted(parameters, support)
+        return parameters
+
+    def _outer_step(self, batches: list[Batch]) -> Metrics:
+        """TRPO through the adaptation: the KL limit holds at the adapted policies."""
+        config = self.config
+        *supports, query = batches
+        theta = flatten(self.parameters).requires_grad_()
+        adapted = self.through_adaptation(theta, supports)
+        loss = surrogate(adapted, query).mean()
+        (gradient,) = torch.autograd.grad(loss, theta)
+        before = float(loss.detach())
+        with torch.no_grad():
+            old = [part.detach() for part in gaussian(adapted, query.observation)]
+        del adapted
+
+        product = self._fisher(theta, batches)
+        direction = conjugate_gradient(product, -gradient, config.cg_iterations)
+        curvature = float(direction @ product(direction))
+        if not (curvature > 0 and torch.isfinite(direction).all()):
+            return {"loss": before, "kl": 0.0, "skipped": 1.0}
+        step = direction * (2 * config.max_kl / curvature) ** 0.5
+
+        @torch.no_grad()
+        def evaluate(point: Tensor) -> tuple[float, float]:
+            parameters = self.through_adaptation(point, supports)
+            kl = kl_divergence(*old, *gaussian(parameters, query.observation))
+            return (
+                float(surrogate(parameters, query).mean()),
+                float(estimators.masked_mean(kl, query.mask).mean()),
+            )
+
+        point, new_loss, kl = backtrack(
+            evaluate, theta.detach(), step, before, config.max_kl
+        )
+        self.parameters = {
+            name: p.clone() for name, p in unflatten(point, self.parameters).items()
+        }
+        return {"loss": before, "improvement": before - new_loss, "kl": kl}
+
+    def _fisher(self, theta: Tensor, batches: list[Batch]) -> Any:
+        """Products with the Fisher matrix at the adapted policies, on fewer steps."""
+        config = self.config
+        *supports, query = [
+            batch.thinned(config.fisher_stride, self.family.horizon)
+            for batch in batches
+        ]
+        adapted = self.through_adaptation(theta, supports)
+        mean, log_std = gaussian(adapted, query.observation)
+        # Mean over tasks of the masked mean over steps, as in the KL limit. The
+        # Fisher matrix of a diagonal Gaussian: 1 / std^2 for the mean, 2 for log std.
+        tasks = len(mean)
+        counted = query.mask.sum(-1, keepdim=True).clamp(min=1) * tasks
+        share = (query.mask / counted).unsqueeze(-1)
+        metric = torch.cat(
+            [
+                (share * torch.exp(-2 * log_std).unsqueeze(-2)).reshape(-1),
+                torch.full_like(log_std, 2 / tasks).reshape(-1),
+            ]
+        ).detach()
+        outputs = torch.cat([mean.reshape(-1), log_std.reshape(-1)])
+        return fisher_product(outputs, theta, metric, config.cg_damping)
+
+    def adaptation(self, tasks: int) -> "GradientAdaptation":
+        """A fresh adaptation: every task starts from the learnt parameters."""
+        return GradientAdaptation(self, stack(self.parameters, tasks))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The learnt start."""
+        return self.parameters, {}
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take over a learnt start."""
+        self.parameters = {name: tensors[name].clone() for name in self.parameters}
+
+
+@dataclass
+class GradientAdaptation:
+    """A gradient step whenever a full round of episodes is in.
+
+    What it would ship in the middle of a round is a step on the episodes so far, from
+    the same parameters: `deployed` never loses what it has seen.
+    """
+
+    agent: MAML
+    parameters: Parameters
+    waiting: list[Episodes] = field(default_factory=list)
+
+    @property
+    def round(self) -> int:
+        """Episodes missing until the next gradient step."""
+        seen = sum(part.reward.shape[1] for part in self.waiting)
+        return max(1, int(self.agent.config.episodes) - seen)
+
+    def act(self, percept: Percept) -> Tensor:
+        """Sample from the current policies."""
+        return GaussianPolicy(self.parameters).act(percept)
+
+    def absorb(self, episodes: Episodes) -> None:
+        """Keep the episodes; step once the round is full."""
+        full = episodes.reward.shape[1] >= self.round
+        self.waiting.append(episodes)
+        if full:
+            self.parameters = self._stepped()
+            self.waiting = []
+
+    def deployed(self) -> GaussianPolicy:
+        """The policies after a step on whatever episodes wait."""
+        parameters = self._stepped() if self.waiting else self.parameters
+        return GaussianPolicy(parameters, explore=self.agent.config.deploy == "sample")
+
+    def _stepped(self) -> Parameters:
+        batch = self.agent.batch(concatenate(self.waiting), self.parameters)
+        return self.agent.adapted(self.parameters, batch)
+
+
+@dataclass(frozen=True)
+class FirstOrderConfig(Config):
+    """Hyper-parameters of first-order MAML."""
+
+    second_order: bool = False
+    """Differentiate through the inner gradient."""
+
+
+class FOMAML(MAML):
+    """MAML with the inner gradient held constant: cheaper, and often as good."""
+
+    name: ClassVar[str] = "fomaml"
+    Config: ClassVar[type] = FirstOrderConfig

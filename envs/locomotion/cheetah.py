@@ -1,0 +1,266 @@
+"""The half-cheetah of Gymnasium: run backwards, run at a speed, run with an odd body.
+
+Three families share one robot. `cheetah-direction` and `cheetah-velocity` are the
+tasks of MAML (Finn et al., 2017), whose dynamics are known in training and met in the
+held-out shells only. `cheetah-dynamics` hides the physics of Packer et al.
+("Assessing generalization in deep reinforcement learning", 2018), and joint damping.
+
+Returns of different papers do not compare, because their timings differ:
+
+| timing | control period | reset noise | control cost | used by |
+|---|---|---|---|---|
+| `rllab` | 0.01 s (one physics step) | .01, .1 | .05 | MAML |
+| `v5` | 0.05 s (five physics steps) | .1, .1 | .1 | Gymnasium, ProMP, PEARL |
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium
+import torch
+from torch import Tensor
+
+from metarl.engine import mujoco
+from metarl.family import TaskFamily
+from metarl.parameters import Choice, Parameter
+from metarl.randomness import Streams
+from metarl.tasks import Task
+from metarl.world.simulation import Simulation
+
+MODEL = Path(gymnasium.__file__).parent / "envs/mujoco/assets/half_cheetah.xml"
+TOTAL_MASS = 14.0
+"""Kilograms, from the model's ``settotalmass``."""
+
+TimingName = Literal["rllab", "v5"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How a paper timed the same robot."""
+
+    substeps: int
+    horizon: int
+    control_cost: float
+    position_noise: tuple[str, float]
+    """Kind and size of the noise on initial joint positions."""
+
+
+TIMINGS = {
+    "rllab": Timing(1, 200, 0.05, ("normal", 0.01)),
+    "v5": Timing(5, 200, 0.1, ("uniform", 0.1)),
+}
+
+HIDDEN_DYNAMICS = {
+    "motor_strength": Parameter(
+        1.0,
+        train=(0.7, 1.1),
+        near=((0.5, 0.7), (1.1, 1.3)),
+        far=((0.35, 0.5), (1.3, 1.5)),
+        about="Torque of every motor, times its nominal one (Packer's power).",
+    ),
+    "density": Parameter(
+        1000.0,
+        train=(750.0, 1250.0),
+        near=((500.0, 750.0), (1250.0, 1500.0)),
+        far=((300.0, 500.0), (1500.0, 2000.0)),
+        unit="kg/m^3",
+        about="Density of the body; mass and inertia grow with it.",
+    ),
+    "friction": Parameter(
+        0.8,
+        train=(0.5, 1.1),
+        near=((0.2, 0.5), (1.1, 1.4)),
+        far=((0.1, 0.2), (1.4, 1.8)),
+        about="Sliding friction between feet and ground.",
+    ),
+    "damping": Parameter(
+        1.0,
+        train=(0.7, 1.4),
+        near=((0.45, 0.7), (1.4, 2.2)),
+        far=((0.3, 0.45), (2.2, 3.3)),
+        scale="log",
+        about="Damping of every joint, times its nominal one.",
+    ),
+}
+
+
+def _known_in_training(nominal: Mapping[str, float]) -> dict[str, Parameter | Choice]:
+    """The same dynamics, nominal in training and met in the shells only."""
+    return {
+        name: Parameter(
+            nominal[name],
+            train=(nominal[name], nominal[name]),
+            near=tuple(_scale(f, nominal[name]) for f in ((0.7, 0.9), (1.1, 1.4))),
+            far=tuple(_scale(f, nominal[name]) for f in ((0.5, 0.7), (1.4, 2.0))),
+            unit=hidden.unit,
+            scale="log",
+            about=hidden.about,
+        )
+        for name, hidden in HIDDEN_DYNAMICS.items()
+    }
+
+
+def _scale(factors: tuple[float, float], nominal: float) -> tuple[float, float]:
+    return factors[0] * nominal, factors[1] * nominal
+
+
+KNOWN_DYNAMICS = _known_in_training(
+    {"motor_strength": 1.0, "density": 1000.0, "friction": 0.4, "damping": 1.0}
+)
+
+
+class Cheetah(TaskFamily):
+    """What the three families share: the robot, its timing and its observation.
+
+    Args:
+        timing: whose timing, reset noise and control cost.
+        horizon: control steps an episode, in place of the timing's.
+    """
+
+    camera = "track"
+    derived = False
+
+    def __init__(
+        self, *, timing: TimingName = "rllab", horizon: int | None = None
+    ) -> None:
+        self.timing = TIMINGS[timing]
+        self.timing_name = timing
+        self.substeps = self.timing.substeps
+        super().__init__(horizon=horizon or self.timing.horizon)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments that make this family again."""
+        return {"timing": self.timing_name, "horizon": self.horizon}
+
+    def build(self, task: Task) -> "mujoco.MjModel":
+        """Gymnasium's model with the task's density, friction and damping."""
+        spec = mujoco.MjSpec.from_file(str(MODEL))
+        spec.compiler.settotalmass = -1  # MuJoCo scales the compiled model instead
+        for geom in spec.geoms:
+            geom.friction[0] = task["friction"]
+        model = spec.compile()
+        mujoco.mj_setTotalmass(model, TOTAL_MASS * task["density"] / 1000.0)
+        model.dof_damping[:] *= task["damping"]
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+        return model
+
+    def reset(self, sim: Simulation, ids: Tensor, rng: Streams) -> None:
+        """Noise on joint positions and velocities, as the timing's source does."""
+        kind, size = self.timing.position_noise
+        nq, nv = sim.qpos.shape[1], sim.qvel.shape[1]
+        if kind == "normal":
+            sim.qpos[ids] += size * rng.normal(nq)
+        else:
+            sim.qpos[ids] += rng.uniform(nq, low=-size, high=size)
+        sim.qvel[ids] += 0.1 * rng.normal(nv)
+        sim.remember("start", sim.qpos[:, 0])[ids] = sim.qpos[ids, 0]
+
+    def act(self, sim: Simulation, action: Tensor) -> None:
+        """Joint torques; remembers where the step began."""
+        sim.remember("before", sim.qpos[:, 0]).copy_(sim.qpos[:, 0])
+        sim.ctrl.copy_(action)
+
+    def observe(self, sim: Simulation) -> Tensor:
+        """Joint positions without the horizontal one, and velocities, (n, 17)."""
+        return torch.cat([sim.qpos[:, 1:], sim.qvel], -1)
+
+    def velocity(self, sim: Simulation) -> Tensor:
+        """Forward velocity over the step just made in m/s, (n,)."""
+        return (sim.qpos[:, 0] - sim.memory["before"]) / self.control_period
+
+    def control_cost(self, action: Tensor) -> Tensor:
+        """What the step's torques cost, (n,)."""
+        return self.timing.control_cost * action.square().sum(-1)
+
+    def mean_velocity(self, sim: Simulation) -> Tensor:
+        """Forward velocity over the episode so far in m/s, (n,)."""
+        seconds = sim.time.clamp(min=self.control_period)
+        return (sim.qpos[:, 0] - sim.memory["start"]) / seconds
+
+    def metrics(self, sim: Simulation) -> dict[str, Tensor]:
+        """Mean forward velocity in m/s, and whether it ended on its back."""
+        return {
+            "velocity": self.mean_velocity(sim),
+            "on_its_back": (~self._upright(sim)).double(),
+        }
+
+    def _upright(self, sim: Simulation) -> Tensor:
+        pitch = torch.remainder(sim.qpos[:, 2] + math.pi, 2 * math.pi) - math.pi
+        return pitch.abs() < math.pi / 2
+
+
+class CheetahDirection(Cheetah):
+    """Run forwards or backwards; which of the two is not observed.
+
+    Reward: velocity in the wanted direction, minus the control cost.
+    """
+
+    parameters = {
+        "direction": Choice(1, train=(1, -1), goal=True, about="1 forward, -1 back."),
+        **KNOWN_DYNAMICS,
+    }
+    success_measure = "mean velocity in the wanted direction above 1 m/s, upright"
+
+    def reward(self, sim: Simulation, action: Tensor) -> Tensor:
+        """Velocity in the wanted direction minus control cost, (n,)."""
+        wanted = sim.parameters["direction"]
+        return wanted * self.velocity(sim) - self.control_cost(action)
+
+    def success(self, sim: Simulation) -> Tensor:
+        """1 where it ran faster than 1 m/s the right way and stayed on its feet."""
+        speed = sim.parameters["direction"] * self.mean_velocity(sim)
+        return ((speed > 1.0) & self._upright(sim)).double()
+
+
+class CheetahVelocity(Cheetah):
+    """Run forward at a speed that is not observed.
+
+    Reward: minus the velocity error, minus the control cost.
+    """
+
+    parameters = {
+        "velocity": Parameter(
+            1.0,
+            train=(0.0, 2.0),
+            near=(2.0, 2.5),
+            far=(2.5, 3.0),
+            unit="m/s",
+            goal=True,
+            about="Wanted forward velocity.",
+        ),
+        **KNOWN_DYNAMICS,
+    }
+    success_measure = "mean velocity within 0.3 m/s of the wanted one, upright"
+
+    def reward(self, sim: Simulation, action: Tensor) -> Tensor:
+        """Minus the velocity error in m/s and the control cost, (n,)."""
+        error = (self.velocity(sim) - sim.parameters["velocity"]).abs()
+        return -error - self.control_cost(action)
+
+    def success(self, sim: Simulation) -> Tensor:
+        """1 where the mean velocity was right and it stayed on its feet."""
+        error = (self.mean_velocity(sim) - sim.parameters["velocity"]).abs()
+        return ((error < 0.3) & self._upright(sim)).double()
+
+
+class CheetahDynamics(Cheetah):
+    """Run forward with motors, body, ground and joints of unknown physics.
+
+    Reward: forward velocity, minus the control cost.
+    """
+
+    parameters = HIDDEN_DYNAMICS
+    composition = {"motor_strength": (0.7, 0.8), "density": (1125.0, 1250.0)}
+    success_measure = "mean forward velocity above 1 m/s, upright"
+
+    def reward(self, sim: Simulation, action: Tensor) -> Tensor:
+        """Forward velocity minus control cost, (n,)."""
+        return self.velocity(sim) - self.control_cost(action)
+
+    def success(self, sim: Simulation) -> Tensor:
+        """1 where it ran faster than 1 m/s and stayed on its feet."""
+        return ((self.mean_velocity(sim) > 1.0) & self._upright(sim)).double()

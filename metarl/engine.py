@@ -1,0 +1,26 @@
+"""MuJoCo, imported once and made quiet.
+
+Rendering without a display needs ``MUJOCO_GL=egl`` before MuJoCo is imported, so the
+rest of metarl takes MuJoCo from here. MuJoCo's own log is switched off: it would
+leave MUJOCO_LOG.TXT in the user's folder and repeat itself from every thread; metarl
+counts and reports diverging simulations itself.
+"""
+
+import os
+import sys
+
+if (
+    sys.platform.startswith("linux")
+    and not os.environ.get("DISPLAY")
+    and not os.environ.get("WAYLAND_DISPLAY")
+):
+    os.environ.setdefault("MUJOCO_GL", "egl")
+
+import mujoco
+
+_log = mujoco.MjLogConfig.get()
+_log.logto_file = False
+_log.logto_console = False
+mujoco.MjLogConfig.set(_log)
+
+__all__ = ["mujoco"]

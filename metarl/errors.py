@@ -1,0 +1,27 @@
+"""Errors that a person can act on: what is wrong, where, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something given by the user is wrong. The command line exits with 2."""
+
+
+class RunError(RuntimeError):
+    """A run failed although its input was right. The command line exits with 1."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the known name closest to ``name``, or ""."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """An error for a name that is not among the known ones, which it lists."""
+    known = sorted(known)
+    listed = ", ".join(known) if known else "none"
+    return InputError(
+        f"Unknown {kind} {name!r}.{did_you_mean(name, known)} Known: {listed}."
+    )

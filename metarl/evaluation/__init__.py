@@ -1,0 +1,1 @@
+"""How fast an agent adapts: the protocol, and the statistics over it."""

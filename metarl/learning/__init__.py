@@ -1,0 +1,1 @@
+"""How agents learn: their contract, policies, estimators and training loop."""

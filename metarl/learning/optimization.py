@@ -1,0 +1,112 @@
+"""Second-order steps under a KL limit, on dictionaries of parameters."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+Parameters = dict[str, Tensor]
+
+
+def flatten(parameters: Mapping[str, Tensor]) -> Tensor:
+    """All parameters as one vector, in the dictionary's order."""
+    return torch.cat([p.reshape(-1) for p in parameters.values()])
+
+
+def unflatten(vector: Tensor, like: Mapping[str, Tensor]) -> Parameters:
+    """The inverse of `flatten`, with the names and shapes of ``like``."""
+    parts = vector.split([p.numel() for p in like.values()])
+    return {
+        name: part.view(p.shape)
+        for part, (name, p) in zip(parts, like.items(), strict=True)
+    }
+
+
+def conjugate_gradient(
+    product: Callable[[Tensor], Tensor],
+    target: Tensor,
+    iterations: int = 10,
+    tolerance: float = 1e-10,
+) -> Tensor:
+    """Solve ``A x = target`` for a positive definite A given as ``product(v) = A v``.
+
+    Args:
+        product: multiplies a vector by A.
+        target: (n,).
+        iterations: at most so many products.
+        tolerance: stop once the squared residual is below it.
+    """
+    x = torch.zeros_like(target)
+    residual = target.clone()
+    direction = target.clone()
+    squared = residual @ residual
+    for _ in range(iterations):
+        if squared < tolerance:
+            break
+        along = product(direction)
+        step = squared / (direction @ along)
+        x = x + step * direction
+        residual = residual - step * along
+        following = residual @ residual
+        direction = residual + (following / squared) * direction
+        squared = following
+    return x
+
+
+def fisher_product(
+    outputs: Tensor, inputs: Tensor, metric: Tensor, damping: float
+) -> Callable[[Tensor], Tensor]:
+    """The map ``v -> J' M J v + damping v`` with ``J`` the Jacobian of the outputs.
+
+    Where a KL divergence is minimal, this is its Hessian (a test shows it), without
+    third derivatives. Its graphs are built once; each product walks them backwards
+    twice: J v is the derivative, by its cotangent, of the map ``w -> J' w``.
+
+    Args:
+        outputs: a differentiable function of ``inputs``, (m,).
+        inputs: the leaf that the outputs depend on, (n,).
+        metric: diagonal of M, (m,).
+        damping: added to the diagonal.
+    """
+    cotangent = torch.zeros_like(outputs, requires_grad=True)
+    (pulled,) = torch.autograd.grad(outputs, inputs, cotangent, create_graph=True)
+
+    def product(vector: Tensor) -> Tensor:
+        (pushed,) = torch.autograd.grad(pulled, cotangent, vector, retain_graph=True)
+        (back,) = torch.autograd.grad(
+            outputs, inputs, metric * pushed, retain_graph=True
+        )
+        return back + damping * vector
+
+    return product
+
+
+def backtrack(
+    evaluate: Callable[[Tensor], tuple[float, float]],
+    start: Tensor,
+    step: Tensor,
+    loss: float,
+    max_kl: float,
+    shrink: float = 0.8,
+    tries: int = 15,
+) -> tuple[Tensor, float, float]:
+    """The longest of ``start + shrink^k step`` that lowers the loss within the limit.
+
+    Args:
+        evaluate: gives (loss, KL divergence) at a point.
+        start: (n,).
+        step: the full step, (n,).
+        loss: loss at ``start``.
+        max_kl: limit of the divergence.
+        shrink: factor between tries.
+        tries: at most so many.
+
+    Returns:
+        The point (``start`` if no try did), its loss and its divergence.
+    """
+    for k in range(tries):
+        point = start + shrink**k * step
+        new_loss, kl = evaluate(point)
+        if new_loss < loss and kl <= max_kl:
+            return point, new_loss, kl
+    return start, loss, 0.0

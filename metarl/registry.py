@@ -1,0 +1,98 @@
+"""Finding families and agents: by name, by ``module:Class`` or by ``file.py:Class``.
+
+Built-ins and plug-ins register in the same way: a package offers a function through
+the entry-point group ``metarl.plugins``, which returns ``{"families": {name:
+"module:Class"}, "agents": {...}}``. Nothing is imported before it is asked for.
+"""
+
+import functools
+import importlib
+import importlib.util
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from metarl.errors import InputError, unknown
+
+Kind = Literal["families", "agents"]
+
+_BUILT_IN = ("metarl.envs:plugin", "metarl.agents:plugin")
+_SINGULAR = {"families": "family", "agents": "agent"}
+
+
+@functools.cache
+def _registered() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {"families": {}, "agents": {}}
+    offers = [_import(reference)() for reference in _BUILT_IN]
+    offers += [point.load()() for point in entry_points(group="metarl.plugins")]
+    for offer in offers:
+        for kind, entries in offer.items():
+            if kind not in found:
+                raise InputError(f"A plug-in offers {kind!r}; known: {list(found)}.")
+            for name, reference in entries.items():
+                if found[kind].setdefault(name, reference) != reference:
+                    raise InputError(
+                        f"Two plug-ins register the {_SINGULAR[kind]} {name!r}: "
+                        f"{found[kind][name]} and {reference}."
+                    )
+    return found
+
+
+def names(kind: Kind) -> dict[str, str]:
+    """Registered names and where each is found, in order of registration."""
+    return dict(_registered()[kind])
+
+
+def find(kind: Kind, reference: str) -> type:
+    """The class behind a registered name, ``module:Class`` or ``file.py:Class``.
+
+    Raises:
+        InputError: if there is none.
+    """
+    known = _registered()[kind]
+    target = known.get(reference, reference)
+    if ":" not in target:
+        raise unknown(_SINGULAR[kind], reference, known)
+    found = _import(target)
+    if not isinstance(found, type):
+        raise InputError(f"{reference!r} is not a class.")
+    if reference in known and kind == "families":
+        found.name = reference  # type: ignore[attr-defined]
+    return found
+
+
+def _import(reference: str) -> Any:
+    """The object named by ``module:name`` or ``path/to/file.py:name``."""
+    place, _, attribute = reference.rpartition(":")
+    if place.endswith(".py"):
+        module = _import_file(Path(place))
+    else:
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name and place.startswith(error.name):
+                raise InputError(f"No module {place!r} (for {reference!r}).") from error
+            raise
+    if not hasattr(module, attribute):
+        offered = [name for name in vars(module) if not name.startswith("_")]
+        raise unknown(f"name in {place}:", attribute, offered)
+    return getattr(module, attribute)
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"No file {path} (looked in {Path.cwd()}).")
+    name = f"metarl_user.{path.stem}"
+    if name in sys.modules and sys.modules[name].__file__ == str(path.resolve()):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,348 @@
+"""Tasks, and the splits that draw them from a space of parameters.
+
+    space = ParameterSpace("pendulum", {
+        "mass": Parameter(1.0, train=(0.5, 2.0), far=(2.0, 4.0), unit="kg"),
+    })
+    space.task(mass=1.7)                                # an exact task
+    space.draw("far", index=0, seed=0, duration=2.0)    # mass in (2, 4) kg
+
+A `Task` is one point of that space. Draws are keyed by (seed, split, index,
+parameter), so task i is the same task whatever the number of tasks, their order or
+the worker.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metarl.errors import InputError, unknown
+from metarl.parameters import Choice, Parameter, Value
+from metarl.randomness import Streams, key, mix
+
+SPLITS = (
+    "train",
+    "interpolation",
+    "near",
+    "far",
+    "composition",
+    "structure",
+    "switch",
+)
+"""Every split that a family may have, in the order in which results are shown."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A change of the dynamics in the middle of every episode."""
+
+    at: float
+    """Seconds after the start of the episode."""
+    values: tuple[tuple[str, Value], ...]
+    """All parameter values from then on."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One point of a family's parameter space. Hashable, and JSON both ways."""
+
+    family: str
+    """Name of its family."""
+    values: tuple[tuple[str, Value], ...]
+    """Parameter values, in the family's order."""
+    switch: Switch | None = None
+    """The change in mid-episode, if any."""
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a parameter.
+
+        Raises:
+            InputError: if the task has no such parameter.
+        """
+        for known, value in self.values:
+            if known == name:
+                return value
+        raise unknown("parameter", name, (known for known, _ in self.values))
+
+    def __contains__(self, name: str) -> bool:
+        return any(known == name for known, _ in self.values)
+
+    @property
+    def after_switch(self) -> "Task":
+        """The task that rules after the switch (itself when it has none)."""
+        if self.switch is None:
+            return self
+        return Task(self.family, self.switch.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        plain: dict[str, Any] = {"family": self.family, "values": dict(self.values)}
+        if self.switch is not None:
+            plain["switch"] = {
+                "at": self.switch.at,
+                "values": dict(self.switch.values),
+            }
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Task":
+        """The task that `to_dict` described.
+
+        Raises:
+            InputError: if a key is missing.
+        """
+
+        def pairs(values: Mapping[str, Any]) -> tuple[tuple[str, Value], ...]:
+            return tuple(
+                (name, tuple(value) if isinstance(value, list) else value)
+                for name, value in values.items()
+            )
+
+        try:
+            switch = plain.get("switch")
+            return cls(
+                plain["family"],
+                pairs(plain["values"]),
+                switch and Switch(float(switch["at"]), pairs(switch["values"])),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"Not a task: {plain!r} ({error!r}).") from error
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> "Task":
+        """The task that `to_json` wrote.
+
+        Raises:
+            InputError: if the text is not JSON or not a task.
+        """
+        try:
+            return cls.from_dict(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise InputError(f"Not a task in JSON: {text!r} ({error}).") from error
+
+    def __str__(self) -> str:
+        def show(values: tuple[tuple[str, Value], ...]) -> str:
+            return ", ".join(f"{name}={_short(value)}" for name, value in values)
+
+        text = show(self.values)
+        if self.switch is not None:
+            text += f"; from {self.switch.at:.2f} s: {show(self.switch.values)}"
+        return text
+
+
+def _short(value: Value) -> str:
+    if isinstance(value, tuple):
+        return "(" + ", ".join(f"{item:.3g}" for item in value) + ")"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+class ParameterSpace:
+    """The named parameters of a family, and the splits that they allow.
+
+    Args:
+        family: name of the family, for its tasks.
+        parameters: what varies, by name.
+        composition: the held-out corner of the train box: an interval or a tuple of
+            values for two or more parameters. Training never draws a task with all
+            of them in there, though it draws each of them alone.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        parameters: Mapping[str, Parameter | Choice],
+        composition: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.family = family
+        self.parameters = dict(parameters)
+        self.composition = dict(composition or {})
+        for name, parameter in self.parameters.items():
+            parameter.validate(name)
+        self._validate_composition()
+
+    def _validate_composition(self) -> None:
+        if self.composition and len(self.composition) < 2:
+            raise InputError("composition names two or more parameters.")
+        for name, part in self.composition.items():
+            if name not in self.parameters:
+                raise unknown("parameter in composition:", name, self.parameters)
+            parameter = self.parameters[name]
+            inside = (
+                set(part) < set(parameter.train)
+                if isinstance(parameter, Choice)
+                else parameter.train[0] <= part[0] < part[1] <= parameter.train[1]
+                and tuple(part) != tuple(parameter.train)
+            )
+            if not inside:
+                raise InputError(
+                    f"composition[{name!r}]={part!r} must be a true part of "
+                    f"train={parameter.train!r}."
+                )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that these parameters allow."""
+        every = self.parameters.values()
+        allowed = {
+            "train": True,
+            "interpolation": True,
+            "near": any(p.shell("near") for p in every),
+            "far": any(p.shell("far") for p in every),
+            "composition": bool(self.composition),
+            "structure": any(p.shell("structure") for p in every),
+            "switch": bool(self._switching()),
+        }
+        return tuple(split for split in SPLITS if allowed[split])
+
+    def _switching(self) -> list[str]:
+        """Parameters of the dynamics that vary in training."""
+        return [
+            name
+            for name, p in self.parameters.items()
+            if not p.goal
+            and (len(p.train) > 1 if isinstance(p, Choice) else p.train[0] < p.train[1])
+        ]
+
+    def task(self, **values: Any) -> Task:
+        """An exact task: the given values, and nominal ones for the rest.
+
+        Raises:
+            InputError: for an unknown name or a value out of bounds.
+        """
+        for name in values:
+            if name not in self.parameters:
+                raise unknown("parameter", name, self.parameters)
+        return Task(
+            self.family,
+            tuple(
+                (name, p.coerce(name, values.get(name, p.nominal)))
+                for name, p in self.parameters.items()
+            ),
+        )
+
+    def check(self, task: Task) -> Task:
+        """Return the task if it belongs to this space.
+
+        Raises:
+            InputError: naming the parameter, the value and the bound.
+        """
+        checked = self.task(**dict(task.values))
+        if task.switch is not None:
+            after = self.task(**dict(task.switch.values))
+            if not (math.isfinite(task.switch.at) and task.switch.at >= 0):
+                raise InputError(f"Switch at {task.switch.at} s must be 0 or later.")
+            checked = replace(checked, switch=Switch(task.switch.at, after.values))
+        return checked
+
+    def draw(self, split: str, index: int, seed: int, duration: float) -> Task:
+        """Task ``index`` of a split under a seed.
+
+        Args:
+            split: one of `splits`.
+            index: any integer from 0.
+            seed: the seed that freezes the split.
+            duration: length of an episode in seconds, for the time of a switch.
+
+        Raises:
+            InputError: for a split that is unknown or that the family has not.
+        """
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        if split not in self.splits:
+            raise InputError(
+                f"Family {self.family!r} has no split {split!r}: no parameter allows "
+                f"it. It has: {', '.join(self.splits)}."
+            )
+        values = self._inside(split, index, seed)
+        if split in ("near", "far", "structure"):
+            for name in self._leaving(split, index, seed):
+                streams = _streams(seed, split, index, name, "outside")
+                parameter = self.parameters[name]
+                values[name] = parameter.draw(streams, parameter.shell(split))
+        elif split == "composition":
+            for name, part in self.composition.items():
+                parameter = self.parameters[name]
+                corner = part if isinstance(parameter, Choice) else [tuple(part)]
+                streams = _streams(seed, split, index, name, "corner")
+                values[name] = parameter.draw(streams, corner)
+        task = self.task(**values)
+        if split == "switch":
+            later = self._inside("switch, afterwards", index, seed)
+            kept = {name: values[name] for name, p in self.parameters.items() if p.goal}
+            unit = float(_streams(seed, split, index, "", "time").uniform())
+            after = self.task(**{**later, **kept})
+            at = (0.25 + 0.5 * unit) * duration
+            task = replace(task, switch=Switch(at, after.values))
+        return task
+
+    def _inside(self, split: str, index: int, seed: int) -> dict[str, Any]:
+        """Values inside the train box and outside its held-out corner."""
+        for attempt in range(1000):
+            values = {}
+            for name, p in self.parameters.items():
+                inside = p.train if isinstance(p, Choice) else [p.train]
+                streams = _streams(seed, split, index, name, attempt)
+                values[name] = p.draw(streams, inside)
+            if not self.in_corner(values):
+                return values
+        raise InputError(f"The composition of {self.family!r} leaves no train task.")
+
+    def in_corner(self, values: Mapping[str, Any]) -> bool:
+        """Whether values lie in the corner that training never draws."""
+        return bool(self.composition) and all(
+            values[name] in part
+            if isinstance(self.parameters[name], Choice)
+            else part[0] <= values[name] <= part[1]
+            for name, part in self.composition.items()
+        )
+
+    def _leaving(self, split: str, index: int, seed: int) -> list[str]:
+        """The parameters that leave the train box: each by a coin, at least one."""
+        able = [name for name, p in self.parameters.items() if p.shell(split)]
+        coins = _streams(seed, split, index, "", "leaving").uniform(len(able))[0]
+        chosen = [name for name, c in zip(able, coins.tolist(), strict=True) if c < 0.5]
+        return chosen or [able[int(coins.argmin())]]
+
+    def distance(self, task: Task) -> float:
+        """Distance from the train box: Euclidean, in train widths (0 inside).
+
+        A switch counts with the further of its two halves.
+        """
+        outside = (p.distance(task[name]) for name, p in self.parameters.items())
+        distance = math.hypot(*outside)
+        if task.switch is not None:
+            distance = max(distance, self.distance(task.after_switch))
+        return distance
+
+    def normalised(self, task: Task) -> Tensor:
+        """The task as a vector for an agent that may see it, (size,) float32."""
+        parts = [p.normalised(task[name]) for name, p in self.parameters.items()]
+        return torch.tensor([item for part in parts for item in part])
+
+    def columns(self, tasks: Sequence[Task]) -> dict[str, Tensor]:
+        """Values of every parameter as tensors, (n,) or (n, size) float64.
+
+        A choice of numbers gives these numbers; a choice of strings gives the index
+        into its `values`.
+        """
+        columns = {}
+        for name, p in self.parameters.items():
+            values = [task[name] for task in tasks]
+            if isinstance(p, Choice) and any(isinstance(v, str) for v in p.values):
+                values = [p.values.index(value) for value in values]
+            columns[name] = torch.tensor(values, dtype=torch.float64)
+        return columns
+
+
+def _streams(
+    seed: int, split: str, index: int, name: str, purpose: str | int
+) -> Streams:
+    return Streams(mix(key(seed, split, index, name, purpose)))

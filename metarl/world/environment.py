@@ -1,0 +1,287 @@
+"""The one environment: a family's tasks as many simulations with episodes.
+
+    environment = Environment(family, family.tasks("train", 20), copies=20, seed=0)
+    observation = environment.reset()
+    step = environment.step(torch.zeros(environment.n, environment.action_size))
+
+Gymnasium, its vector interface and Stable-Baselines3 see it through `faces`; metarl's
+own agents through `rollout`. A simulation whose episode ended is not stepped until it
+is reset. One that blew up ends its episode with reward 0 and is flagged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metarl.errors import InputError
+from metarl.family import TaskFamily
+from metarl.randomness import Streams, key, mix
+from metarl.tasks import Task
+from metarl.world.disturbances import SENSED
+from metarl.world.simulation import Simulation
+
+
+@dataclass
+class Step:
+    """What one control step brought, for n simulations."""
+
+    observation: Tensor
+    """After the step, (n, observation_size) float32."""
+    reward: Tensor
+    """(n,) float32; 0 where the episode had ended before."""
+    terminated: Tensor
+    """The episode ended for a reason of its own, (n,) bool."""
+    truncated: Tensor
+    """The episode reached its horizon, (n,) bool."""
+    diverged: Tensor
+    """The simulation blew up, which also terminates it, (n,) bool."""
+
+    @property
+    def ended(self) -> Tensor:
+        """Whether the episode ended with this step, (n,) bool."""
+        return self.terminated | self.truncated
+
+
+class Environment:
+    """Episodes of ``len(tasks) * copies`` simulations, those of a task side by side.
+
+    Args:
+        family: the task family.
+        tasks: its tasks.
+        copies: simulations of each task.
+        seed: of initial states, observation noise and resampled tasks. Simulation
+            (task i, copy j) sees the same numbers whatever else runs beside it.
+        visible: append the task to the observation (the oracle's view).
+        resample: give a simulation another of the tasks at each reset, drawn at
+            random, in place of its own.
+        threads: threads of the physics; 0 takes all cores.
+
+    Raises:
+        InputError: if a task does not belong to the family.
+    """
+
+    def __init__(
+        self,
+        family: TaskFamily,
+        tasks: Sequence[Task],
+        copies: int = 1,
+        *,
+        seed: int = 0,
+        visible: bool = False,
+        resample: bool = False,
+        threads: int = 0,
+    ) -> None:
+        self.family = family
+        self.pool = family.check_tasks(tasks)
+        self.copies = copies
+        self.visible = visible
+        self.resample = resample
+        self.n = len(self.pool) * copies
+        self.sim = Simulation(family, self.pool, copies, threads)
+        self.tasks = [task for task in self.pool for _ in range(copies)]
+        self._task_index = torch.arange(len(self.pool)).repeat_interleave(copies)
+        self._copy_index = torch.arange(copies).repeat(len(self.pool))
+        self._sensed = [name for name in SENSED if name in family.parameters]
+        self._everywhere = torch.arange(self.n)
+        self._note_tasks()
+        self.action_size = family.action_size
+        self._start(seed)
+        self.observation_size = self.reset().shape[-1]
+        self._start(seed)
+
+    def _start(self, seed: int) -> None:
+        self.seed = seed
+        self.episode = torch.zeros(self.n, dtype=torch.long)
+        self.elapsed = torch.zeros(self.n, dtype=torch.long)
+        self.active = torch.zeros(self.n, dtype=torch.bool)
+        self._known_divergence = torch.zeros(self.n, dtype=torch.long)
+
+    def _note_tasks(self) -> None:
+        """Keep what every step needs to know of the tasks."""
+        period = self.family.control_period
+        self._switch_step = torch.tensor(
+            [round(t.switch.at / period) if t.switch else -1 for t in self.tasks]
+        )
+        self._switches = bool((self._switch_step >= 0).any())
+        if self.visible:
+            space = self.family.space
+            self._view = torch.stack([space.normalised(task) for task in self.tasks])
+
+    def set_tasks(self, tasks: Sequence[Task]) -> None:
+        """Replace the tasks by as many others; a reset follows.
+
+        Raises:
+            InputError: if the number differs or a task does not belong.
+        """
+        if len(tasks) != len(self.pool):
+            raise InputError(
+                f"This environment holds {len(self.pool)} tasks, got {len(tasks)}."
+            )
+        self.pool = self.family.check_tasks(tasks)
+        self.tasks = [task for task in self.pool for _ in range(self.copies)]
+        self.sim.set_tasks(self.tasks)
+        self._note_tasks()
+        self.active.zero_()
+
+    def reset(self, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
+        """Start a new episode.
+
+        Args:
+            seed: start all randomness afresh from this seed.
+            ids: the simulations, (k,) int64 in ascending order; default: all.
+
+        Returns:
+            The observations of all simulations, (n, observation_size) float32.
+        """
+        if seed is not None:
+            self._start(seed)
+        ids = self._everywhere if ids is None else ids
+        if self.resample:
+            self._draw_tasks(ids)
+        elif self._switches:
+            switched = ids[self._switch_step[ids] >= 0]
+            self._set(switched, [self.tasks[i] for i in switched.tolist()])
+        self.sim.reset(ids)
+        self.family.reset(self.sim, ids, self._streams("reset", ids))
+        self.sim.refresh(ids)
+        self.elapsed[ids] = 0
+        self.episode[ids] += 1
+        self.active[ids] = True
+        self._known_divergence[ids] = torch.from_numpy(self.sim.diverged()).long()[ids]
+        return self._observe()
+
+    def step(self, action: Tensor) -> Step:
+        """One control step of every simulation whose episode goes on.
+
+        Args:
+            action: (n, action_size); clipped to [-1, 1].
+
+        Raises:
+            InputError: if an action is not finite.
+        """
+        action = action.to(torch.float64).clamp(-1.0, 1.0)
+        if not torch.isfinite(action).all():
+            raise InputError("An action is NaN: the policy diverged.")
+        if self._switches:
+            self._apply_switches()
+        running = self.active.clone()
+        all_run = bool(running.all())
+        self.family.act(self.sim, action)
+        self.sim.step(None if all_run else running.nonzero()[:, 0])
+        self.elapsed += running
+        reward = self.family.reward(self.sim, action).to(torch.float32)
+        terminated = self.family.terminated(self.sim)
+        observation = self._observe()
+        diverged = self._diverged(observation, reward) & running
+        if not all_run:
+            reward = torch.where(running, reward, 0.0)
+            terminated = terminated & running
+        if diverged.any():
+            reward = torch.where(diverged, 0.0, reward)
+            observation = torch.where(diverged[:, None], 0.0, observation)
+            terminated = terminated | diverged
+        truncated = (self.elapsed >= self.family.horizon) & running & ~terminated
+        self.active &= ~(terminated | truncated)
+        return Step(observation, reward, terminated, truncated, diverged)
+
+    def outcome(self) -> dict[str, Tensor]:
+        """Success and the family's physical metrics now, each (n,) float64.
+
+        They are meant for simulations whose episode has just ended.
+        """
+        return {
+            "success": self.family.success(self.sim).double(),
+            **self.family.metrics(self.sim),
+        }
+
+    # -- state, for a run that goes on as if never stopped ------------------------
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next step depends on, as tensors and JSON values."""
+        tensors = {
+            "simulation": torch.from_numpy(self.sim.batch.state.copy()),
+            "episode": self.episode,
+            "elapsed": self.elapsed,
+            "active": self.active,
+            **{f"memory/{name}": value for name, value in self.sim.memory.items()},
+        }
+        tasks = [task.to_dict() for task in self.tasks] if self.resample else []
+        return tensors, {"seed": self.seed, "tasks": tasks}
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> Tensor:
+        """Take over what `state` returned; returns the observations."""
+        if plain["tasks"]:
+            self.tasks = [Task.from_dict(task) for task in plain["tasks"]]
+            self._note_tasks()
+        switched = (self._switch_step >= 0) & (tensors["elapsed"] > self._switch_step)
+        now = [
+            task.after_switch if late else task
+            for task, late in zip(self.tasks, switched.tolist(), strict=True)
+        ]
+        self.sim.set_tasks(now)
+        self._start(plain["seed"])
+        self.episode.copy_(tensors["episode"])
+        self.elapsed.copy_(tensors["elapsed"])
+        self.active.copy_(tensors["active"])
+        self.sim.batch.state[:] = tensors["simulation"].numpy()
+        for name, value in tensors.items():
+            if name.startswith("memory/"):
+                self.sim.remember(name.removeprefix("memory/"), value).copy_(value)
+        self.sim.refresh()
+        self._known_divergence = torch.from_numpy(self.sim.diverged()).long()
+        return self._observe()
+
+    # -- parts ---------------------------------------------------------------------
+
+    def _streams(self, purpose: str, ids: Tensor, *more: Tensor) -> Streams:
+        indices = (self._task_index[ids], self._copy_index[ids], self.episode[ids])
+        return Streams(mix(key(self.seed, purpose), *indices, *more))
+
+    def _set(self, ids: Tensor, tasks: Sequence[Task]) -> None:
+        if len(tasks):
+            self.sim.set_tasks(tasks, ids.tolist())
+
+    def _draw_tasks(self, ids: Tensor) -> None:
+        drawn = self._streams("task", ids).integers(len(self.pool)).tolist()
+        for i, index in zip(ids.tolist(), drawn, strict=True):
+            self.tasks[i] = self.pool[index]
+        self._set(ids, [self.tasks[i] for i in ids.tolist()])
+        self._note_tasks()
+
+    def _apply_switches(self) -> None:
+        due = ((self.elapsed == self._switch_step) & self.active).nonzero()[:, 0]
+        self._set(due, [self.tasks[i].after_switch for i in due.tolist()])
+
+    def _diverged(self, observation: Tensor, reward: Tensor) -> Tensor:
+        count = torch.from_numpy(self.sim.diverged()).long()
+        blown = count > self._known_divergence
+        finite = torch.isfinite(observation).all(-1) & torch.isfinite(reward)
+        return blown | ~finite
+
+    def _observe(self) -> Tensor:
+        observation = self.family.observe(self.sim)
+        if self._sensed:
+            observation = self._disturb(observation)
+        if self.visible:
+            observation = torch.cat([observation, self._view], -1)
+        return observation.to(torch.float32)
+
+    def _disturb(self, observation: Tensor) -> Tensor:
+        parameters = self.sim.parameters
+        if "observation_noise" in self._sensed:
+            streams = self._streams("sense", self._everywhere, self.elapsed)
+            noise = streams.normal(observation.shape[-1])
+            observation = observation + parameters["observation_noise"][:, None] * noise
+        if "observation_bias" in self._sensed:
+            bias = parameters["observation_bias"]
+            observation = observation + (bias[:, None] if bias.ndim == 1 else bias)
+        return observation
+
+
+def sizes(family: TaskFamily, visible: bool = False) -> tuple[int, int]:
+    """Number of observation and of action components."""
+    environment = Environment(family, [family.task()], visible=visible, threads=1)
+    return environment.observation_size, environment.action_size
