@@ -51,7 +51,7 @@ class Config:
     """Step size of the policy gradient step that adapts."""
     inner_steps: int = 1
     """Adaptation steps in training."""
-    tasks: int = 20
+    tasks: int = 10
     """Tasks a meta-iteration."""
     episodes: int = 20
     """Episodes a task in each round: before, between and after adaptation steps."""

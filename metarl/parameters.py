@@ -243,5 +243,3 @@ class Choice:
     def normalised(self, value: Any) -> list[float]:
         """The value as a one-hot vector over `values`."""
         return [float(value == known) for known in self.values]
-
-

@@ -72,6 +72,11 @@ class Task:
         return any(known == name for known, _ in self.values)
 
     @property
+    def before_switch(self) -> "Task":
+        """The task without its switch: what rules at the start of an episode."""
+        return self if self.switch is None else Task(self.family, self.values)
+
+    @property
     def after_switch(self) -> "Task":
         """The task that rules after the switch (itself when it has none)."""
         if self.switch is None:

@@ -301,6 +301,8 @@ def _world(slope: float, friction: float) -> "mujoco.MjSpec":
     option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     option.iterations = 4
     option.ls_iterations = 8
+    # A single robot is a single island: looking for islands is wasted time.
+    option.disableflags = int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
     option.gravity = [-9.81 * math.sin(slope), 0, -9.81 * math.cos(slope)]
     _add_looks(spec)
     # Only the ground accepts contacts, so parts of the robot never collide with each
@@ -340,7 +342,10 @@ def _add_looks(spec: "mujoco.MjSpec") -> None:
     textures = [""] * int(mujoco.mjtTextureRole.mjNTEXROLE)
     textures[int(mujoco.mjtTextureRole.mjTEXROLE_RGB)] = "checker"
     spec.add_material(
-        name="ground", textures=textures, texrepeat=[2, 2], texuniform=True,
+        name="ground",
+        textures=textures,
+        texrepeat=[2, 2],
+        texuniform=True,
         reflectance=0.05,
     )
     for name, rgba in _COLOURS.items():
@@ -396,7 +401,9 @@ def _add_payload(
     # A cube of 1200 kg/m^3; a tiny one for no payload, since every task must have it.
     half = max(0.5 * (mass / 1200) ** (1 / 3), 1e-3)
     place = [*offset, 0.062 + half]
-    _part(trunk, _GEOM.mjGEOM_BOX, [half] * 3, "payload", mass, name="payload", pos=place)
+    _part(
+        trunk, _GEOM.mjGEOM_BOX, [half] * 3, "payload", mass, name="payload", pos=place
+    )
 
 
 def _add_view(trunk: "mujoco.MjsBody", slope: float) -> None:
@@ -456,9 +463,7 @@ def _add_leg(
         (hip, thigh, calf), JOINTS.items(), strict=True
     ):
         name = f"{leg}_{part}"
-        body.add_joint(
-            name=name, axis=axis, range=span, damping=0.5, armature=0.01
-        )
+        body.add_joint(name=name, axis=axis, range=span, damping=0.5, armature=0.01)
         motor = spec.add_actuator(
             name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT
         )

@@ -1,10 +1,10 @@
 """The contract that every way of learning to learn fulfils.
 
-    agent = MAML(family, MAML.Config(), seed=0)
-    agent.train_step(sampler)                     # one meta-iteration
-    adaptation = agent.adaptation(tasks=64)       # facing 64 unknown tasks
-    adaptation.absorb(episodes)                   # learn from a round of episodes
-    policy = adaptation.deployed()                # what it would ship now
+agent = MAML(family, MAML.Config(), seed=0)
+agent.train_step(sampler)                     # one meta-iteration
+adaptation = agent.adaptation(tasks=64)       # facing 64 unknown tasks
+adaptation.absorb(episodes)                   # learn from a round of episodes
+policy = adaptation.deployed()                # what it would ship now
 """
 
 import abc

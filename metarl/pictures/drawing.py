@@ -23,34 +23,49 @@ class Drawing:
         model: stays untouched.
         camera: a camera's name or id; -1 follows the first body with a free camera.
         size: width and height in pixels.
+        qpos: (nq,) the first state; a free camera takes its distance from it.
 
     Raises:
         InputError: for a camera that the model has not.
     """
 
     def __init__(
-        self, model: mujoco.MjModel, camera: int | str, size: tuple[int, int]
+        self,
+        model: mujoco.MjModel,
+        camera: int | str,
+        size: tuple[int, int],
+        qpos: NDArray[np.floating],
     ) -> None:
         self.camera = find_camera(model, camera)
         self.model = copy.copy(model)
-        quality, screen = self.model.vis.quality, self.model.vis.global_
-        quality.shadowsize = min(quality.shadowsize, _SHADOW)
-        screen.offwidth = max(screen.offwidth, size[0])
-        screen.offheight = max(screen.offheight, size[1])
         self.data = mujoco.MjData(self.model)
+        self._set(qpos)
+        visual = self.model.vis
+        visual.quality.shadowsize = min(visual.quality.shadowsize, _SHADOW)
+        visual.global_.offwidth = max(visual.global_.offwidth, size[0])
+        visual.global_.offheight = max(visual.global_.offheight, size[1])
+        free = self.camera.type == mujoco.mjtCamera.mjCAMERA_FREE
+        self.follows = free and self.model.nbody > 1
+        if self.follows:
+            radius = _radius(self.model, self.data)
+            self.camera.distance = 2.8 * radius
+            if self.camera.elevation == -45:
+                self.camera.elevation = _ELEVATION
+            # The shadow map covers what is seen, not all of a large floor.
+            wide = 4 * radius / self.model.stat.extent
+            visual.map.shadowclip = min(visual.map.shadowclip, wide)
         self.renderer = mujoco.Renderer(self.model, size[1], size[0])
-        self.framed = False
+        # Mirror images of robots on the floor cost time and confuse.
+        self.renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
 
     def render(self, qpos: NDArray[np.floating]) -> NDArray[np.uint8]:
         """The picture, (height, width, 3), of a state qpos, (nq,).
 
         A state that diverged cannot be drawn: the last good one stays.
         """
-        if np.isfinite(qpos).all():
-            self.data.qpos[:] = qpos
-        mujoco.mj_fwdPosition(self.model, self.data)
-        if self.camera.type == mujoco.mjtCamera.mjCAMERA_FREE and self.model.nbody > 1:
-            self._follow()
+        self._set(qpos)
+        if self.follows:
+            self.camera.lookat[:] = self.data.subtree_com[1]
         self.renderer.update_scene(self.data, self.camera)
         return self.renderer.render()
 
@@ -58,14 +73,10 @@ class Drawing:
         """Free OpenGL's memory."""
         self.renderer.close()
 
-    def _follow(self) -> None:
-        """Aim the free camera at the robot; the first state sets the distance."""
-        self.camera.lookat[:] = self.data.subtree_com[1]
-        if not self.framed:
-            self.camera.distance = 2.8 * _radius(self.model, self.data)
-            if self.camera.elevation == -45:
-                self.camera.elevation = _ELEVATION
-            self.framed = True
+    def _set(self, qpos: NDArray[np.floating]) -> None:
+        if np.isfinite(qpos).all():
+            self.data.qpos[:] = qpos
+        mujoco.mj_fwdPosition(self.model, self.data)
 
 
 def find_camera(model: mujoco.MjModel, name: int | str) -> mujoco.MjvCamera:

@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from metarl.engine import mujoco
 from metarl.errors import InputError, RunError
+from metarl.files import replacing
 from metarl.pictures.drawing import Drawing, find_camera
-from metarl.pictures.files import replacing
 from metarl.pictures.gl import require_gl, why_no_gl
 
 __all__ = ["Take", "film", "strip", "why_no_gl"]
@@ -233,9 +233,10 @@ class _Stage:
 
     def _render(self, take: Take, step: int) -> NDArray[np.uint8]:
         model = take.models[int(take.phase[step])]
+        state = take.states[step]
         if id(model) not in self.drawing:
-            self.drawing[id(model)] = Drawing(model, self.camera, self.size)
-        return self.drawing[id(model)].render(take.states[step])
+            self.drawing[id(model)] = Drawing(model, self.camera, self.size, state)
+        return self.drawing[id(model)].render(state)
 
 
 def _check(
@@ -327,8 +328,8 @@ def _encode(path: Path, frames: Iterable[Image.Image], codec: str, fps: int) -> 
         stream = container.add_stream(codec, rate=fps, options=quality)
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            # The encoder opens at the first frame, whose size is then known.
-            stream.width, stream.height = frame.size
+        for index, frame in enumerate(frames):
+            if index == 0:  # the encoder opens with the first frame
+                stream.width, stream.height = frame.size
             container.mux(stream.encode(av.VideoFrame.from_image(frame)))
         container.mux(stream.encode())

@@ -61,8 +61,10 @@ def _delay(
 ) -> None:
     # Every task gets a buffer for the longest delay, so that all models of the
     # family have the same sizes.
-    longest = max(parameter.values) if isinstance(parameter, Choice) else (
-        parameter.bounds[1]
+    longest = (
+        max(parameter.values)
+        if isinstance(parameter, Choice)
+        else (parameter.bounds[1])
     )
     room = math.ceil(longest / spec.option.timestep) + 1
     for actuator in spec.actuators:

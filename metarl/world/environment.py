@@ -55,8 +55,8 @@ class Environment:
         seed: of initial states, observation noise and resampled tasks. Simulation
             (task i, copy j) sees the same numbers whatever else runs beside it.
         visible: append the task to the observation (the oracle's view).
-        resample: give a simulation another of the tasks at each reset, drawn at
-            random, in place of its own.
+        resample: give a simulation another task at each reset, drawn at random from
+            these, in place of its own.
         threads: threads of the physics; 0 takes all cores.
 
     Raises:
@@ -71,14 +71,14 @@ class Environment:
         *,
         seed: int = 0,
         visible: bool = False,
-        resample: bool = False,
+        resample: Sequence[Task] = (),
         threads: int = 0,
     ) -> None:
         self.family = family
         self.pool = family.check_tasks(tasks)
         self.copies = copies
         self.visible = visible
-        self.resample = resample
+        self.resample = tuple(resample)
         self.n = len(self.pool) * copies
         self.sim = Simulation(family, self.pool, copies, threads)
         self.tasks = [task for task in self.pool for _ in range(copies)]
@@ -245,9 +245,9 @@ class Environment:
             self.sim.set_tasks(tasks, ids.tolist())
 
     def _draw_tasks(self, ids: Tensor) -> None:
-        drawn = self._streams("task", ids).integers(len(self.pool)).tolist()
+        drawn = self._streams("task", ids).integers(len(self.resample)).tolist()
         for i, index in zip(ids.tolist(), drawn, strict=True):
-            self.tasks[i] = self.pool[index]
+            self.tasks[i] = self.resample[index]
         self._set(ids, [self.tasks[i] for i in ids.tolist()])
         self._note_tasks()
 

@@ -126,8 +126,9 @@ def collect(
     action_size = environment.action_size
     observation = environment.reset(seed)
     streams = Streams(
-        mix(key(seed, "explore"), torch.arange(tasks)[:, None], torch.arange(copies))
-        .reshape(-1)
+        mix(
+            key(seed, "explore"), torch.arange(tasks)[:, None], torch.arange(copies)
+        ).reshape(-1)
     )
     noise = streams.normal(horizon, action_size).to(torch.float32)
     noise = noise.transpose(0, 1).reshape(horizon, *grid, action_size).contiguous()

@@ -81,7 +81,9 @@ class Simulation:
         start = int(sensor.adr[0])
         return self.sensordata[:, start : start + int(sensor.dim[0])]
 
-    def set_tasks(self, tasks: Sequence[Task], ids: Sequence[int] | None = None) -> None:
+    def set_tasks(
+        self, tasks: Sequence[Task], ids: Sequence[int] | None = None
+    ) -> None:
         """Run the simulations ``ids`` (default: all) on the models of ``tasks``."""
         places = range(self.n) if ids is None else ids
         columns = self.family.space.columns(tasks)
@@ -92,7 +94,7 @@ class Simulation:
             for name, column in columns.items():
                 self.parameters[name][at] = column
         for place, task in zip(places, tasks, strict=True):
-            self._models[place] = self.family.model(task)
+            self._models[place] = self.family.model(task.before_switch)
         self.batch.set_models(self._models)
 
     def reset(self, ids: Tensor) -> None:

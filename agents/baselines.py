@@ -1,0 +1,308 @@
+"""Honest baselines: PPO of Stable-Baselines3 over the train box.
+
+`randomized` is domain randomisation: one policy trained on robots drawn from the
+train box, deployed as it is. `oracle` is the same policy, told which robot it has.
+Neither adapts; on the scale of metarl's scores they are 0 and 1.
+
+Observations are normalised by running statistics, which are part of what is learnt
+and stand still in evaluation. The step size follows the KL divergence of the update
+(Schulman et al., 2017), so that one setting works from a point to a quadruped.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import Tensor
+
+from metarl.family import TaskFamily
+from metarl.learning.agent import Agent, Metrics, Sampler
+from metarl.randomness import key
+from metarl.world.environment import Environment, sizes
+from metarl.world.faces import StableBaselinesEnv, action_space, observation_space
+from metarl.world.rollout import Episodes, Percept, one_torch_thread
+
+KL_BAND = 2.0
+"""The step size changes where the divergence leaves target / 2 to target * 2."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyper-parameters of the PPO baselines."""
+
+    simulations: int = 512
+    """Robots that run at a time."""
+    rollout: int = 32
+    """Control steps of each robot between updates."""
+    pool: int = 1024
+    """Distinct train tasks; each episode draws one of them."""
+    epochs: int = 4
+    """Passes over a rollout."""
+    minibatches: int = 4
+    """Minibatches a pass."""
+    hidden: tuple[int, ...] = (128, 128, 64)
+    """Units of the hidden layers of policy and value networks."""
+    initial_std: float = 1.0
+    """Standard deviation of the first policy's exploration."""
+    discount: float = 0.99
+    """Discount factor."""
+    gae_lambda: float = 0.95
+    """Lambda of the generalised advantage estimates."""
+    clip: float = 0.2
+    """Clip range of the probability ratio."""
+    entropy: float = 0.0
+    """Coefficient of the entropy bonus."""
+    learning_rate: float = 1e-3
+    """First step size."""
+    target_kl: float = 0.01
+    """The step size is changed to keep the update's KL divergence near this."""
+
+
+class Randomized(Agent):
+    """PPO over the train box, deployed without adaptation."""
+
+    name: ClassVar[str] = "randomized"
+    Config: ClassVar[type] = Config
+
+    def __init__(self, family: TaskFamily, config: Config, seed: int) -> None:
+        super().__init__(family, config, seed)
+        observation_size, action_size = sizes(family, self.sees_task)
+        self.learning_rate = config.learning_rate
+        self.normaliser = RunningMeanStd(shape=(observation_size,))
+        self._ppo: PPO | None = None
+        self._awaiting: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+        with _seeded(key(seed, "initial policy")):
+            self.policy = ActorCriticPolicy(
+                observation_space(observation_size),
+                action_space(action_size),
+                lambda _: config.learning_rate,
+                **self._architecture(),
+            )
+
+    def _architecture(self) -> dict[str, Any]:
+        return {
+            "net_arch": list(self.config.hidden),
+            "activation_fn": torch.nn.ELU,
+            "log_std_init": float(np.log(self.config.initial_std)),
+        }
+
+    def train_step(self, sampler: Sampler) -> Metrics:
+        """One rollout of every robot and one PPO update."""
+        ppo = self._ppo or self._start(sampler)
+        face: StableBaselinesEnv = ppo.env.unwrapped
+        began = time.perf_counter()
+        # Stable-Baselines3 draws from torch's and numpy's global generators.
+        with _seeded(key(sampler.seed, sampler.iteration, "ppo")):
+            with one_torch_thread():
+                ppo.collect_rollouts(
+                    ppo.env, self._callback, ppo.rollout_buffer, self.config.rollout
+                )
+            steps = self.config.rollout * self.config.simulations
+            sampler.count(steps, time.perf_counter() - began)
+            ppo.train()
+        finished, face.finished = face.finished, []
+        losses = dict(ppo.logger.name_to_value)
+        ppo.logger.name_to_value.clear()
+        kl = float(losses["train/approx_kl"])
+        self._follow(kl)
+        if finished:
+            self._return = float(torch.cat(finished).mean())
+        return {
+            "return": self._return,
+            "kl": kl,
+            "learning_rate": self.learning_rate,
+            "std": float(losses["train/std"]),
+            "explained_variance": float(losses["train/explained_variance"]),
+        }
+
+    def _follow(self, kl: float) -> None:
+        """Change the step size where the update was too large or too small."""
+        if kl > KL_BAND * self.config.target_kl:
+            self.learning_rate = max(self.learning_rate / 1.5, 1e-5)
+        elif kl < self.config.target_kl / KL_BAND:
+            self.learning_rate = min(self.learning_rate * 1.5, 1e-2)
+
+    def _start(self, sampler: Sampler) -> PPO:
+        """Make the robots and the learner, or make them again in a resumed run."""
+        config = self.config
+        environment = Environment(
+            self.family,
+            self.family.tasks("train", config.simulations, sampler.seed),
+            seed=key(sampler.seed, "robots"),
+            visible=self.sees_task,
+            resample=self.family.tasks("train", config.pool, sampler.seed),
+        )
+        robots = VecNormalize(StableBaselinesEnv(environment), gamma=config.discount)
+        robots.obs_rms = self.normaliser
+        size = config.rollout * config.simulations
+        ppo = PPO(
+            "MlpPolicy",
+            robots,
+            n_steps=config.rollout,
+            batch_size=size // config.minibatches,
+            n_epochs=config.epochs,
+            gamma=config.discount,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip,
+            ent_coef=config.entropy,
+            policy_kwargs=self._architecture(),
+            learning_rate=config.learning_rate,
+            device="cpu",
+        )
+        ppo.set_logger(Logger(folder=None, output_formats=[]))
+        ppo.policy.load_state_dict(self.policy.state_dict())
+        self.policy = ppo.policy
+        self._return = float("nan")
+        _, self._callback = ppo._setup_learn(10**12)
+        ppo.lr_schedule = lambda _: self.learning_rate
+        if self._awaiting is not None:
+            self._restore(ppo, *self._awaiting)
+            self._awaiting = None
+        self._ppo = ppo
+        return ppo
+
+    def adaptation(self, tasks: int) -> "Unchanged":
+        """No adaptation: the same policy at any budget."""
+        return Unchanged(self)
+
+    def act(self, percept: Percept) -> Tensor:
+        """The policy's mean action for normalised observations."""
+        mean, variance = (
+            torch.as_tensor(part, dtype=torch.float32)
+            for part in (self.normaliser.mean, self.normaliser.var)
+        )
+        scaled = (percept.observation - mean) / torch.sqrt(variance + 1e-8)
+        flat = scaled.clamp(-10, 10).flatten(0, 1)
+        action = self.policy.get_distribution(flat).mode()
+        return action.unflatten(0, percept.observation.shape[:2])
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Policy, normaliser, and what training needs to go on: Adam and the robots."""
+        if self._awaiting is not None:
+            return self._awaiting
+        tensors = {f"policy/{n}": t for n, t in self.policy.state_dict().items()}
+        tensors |= _statistics("observation", self.normaliser)
+        plain: dict[str, Any] = {"learning_rate": self.learning_rate}
+        if self._ppo is None:
+            return tensors, plain
+        robots: VecNormalize = self._ppo.env
+        face: StableBaselinesEnv = robots.unwrapped
+        world, plain["robots"] = face.environment.state()
+        tensors |= {f"robots/{n}": t for n, t in world.items()}
+        tensors |= _statistics("return", robots.ret_rms)
+        tensors["discounted_return"] = torch.from_numpy(robots.returns.copy())
+        tensors["running_return"] = face.running
+        tensors["starts"] = torch.from_numpy(self._ppo._last_episode_starts.copy())
+        adam = self.policy.optimizer.state_dict()["state"]
+        for index, entries in adam.items():
+            tensors |= {f"adam/{index}/{n}": t for n, t in entries.items()}
+        plain["return"] = self._return
+        return tensors, plain
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take over a policy; the robots are made again when training goes on."""
+        weights = {
+            name.removeprefix("policy/"): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("policy/")
+        }
+        self.policy.load_state_dict(weights)
+        _load_statistics("observation", self.normaliser, tensors)
+        self.learning_rate = plain["learning_rate"]
+        if "robots" in plain:
+            self._awaiting = tensors, plain
+
+    def _restore(
+        self, ppo: PPO, tensors: dict[str, Tensor], plain: dict[str, Any]
+    ) -> None:
+        """Put a new learner and its robots where the checkpoint left them."""
+        robots: VecNormalize = ppo.env
+        face: StableBaselinesEnv = robots.unwrapped
+        world = {
+            name.removeprefix("robots/"): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("robots/")
+        }
+        raw = face.environment.load_state(world, plain["robots"]).numpy().copy()
+        _load_statistics("observation", robots.obs_rms, tensors)
+        _load_statistics("return", robots.ret_rms, tensors)
+        robots.returns = tensors["discounted_return"].numpy().copy()
+        face.running.copy_(tensors["running_return"])
+        ppo._last_obs = robots.normalize_obs(raw)
+        ppo._last_episode_starts = tensors["starts"].numpy().copy()
+        optimizer = self.policy.optimizer
+        adam = optimizer.state_dict()
+        adam["state"] = {
+            index: {
+                name: tensors[f"adam/{index}/{name}"].clone()
+                for name in ("step", "exp_avg", "exp_avg_sq")
+            }
+            for index in adam["param_groups"][0]["params"]
+        }
+        optimizer.load_state_dict(adam)
+        self._return = plain["return"] if plain["return"] is not None else float("nan")
+
+
+class Oracle(Randomized):
+    """The same policy, told the task: what perfect knowledge of the robot is worth."""
+
+    name: ClassVar[str] = "oracle"
+    sees_task: ClassVar[bool] = True
+
+
+@dataclass
+class Unchanged:
+    """The adaptation of an agent that does not adapt."""
+
+    agent: Randomized
+    round: int = 10**9
+
+    def act(self, percept: Percept) -> Tensor:
+        """The policy's action."""
+        return self.agent.act(percept)
+
+    def absorb(self, episodes: Episodes) -> None:
+        """Learn nothing."""
+
+    def deployed(self) -> Randomized:
+        """The policy as it was trained."""
+        return self.agent
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators, for code that knows no other, and put them back."""
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed % 2**63)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
+def _statistics(name: str, running: RunningMeanStd) -> dict[str, Tensor]:
+    return {
+        f"statistics/{name}/{part}": torch.as_tensor(
+            np.asarray(getattr(running, part)), dtype=torch.float64
+        ).clone()
+        for part in ("mean", "var", "count")
+    }
+
+
+def _load_statistics(
+    name: str, running: RunningMeanStd, tensors: dict[str, Tensor]
+) -> None:
+    for part in ("mean", "var"):
+        setattr(running, part, tensors[f"statistics/{name}/{part}"].numpy().copy())
+    running.count = float(tensors[f"statistics/{name}/count"])

@@ -1,0 +1,11 @@
+"""The main job, small: what `metarl demo` runs. About five minutes on two cores.
+
+python experiments/quickstart.py --seed 1
+"""
+
+import tyro
+
+from metarl.demo import demo
+
+if __name__ == "__main__":
+    tyro.cli(demo)

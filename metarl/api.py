@@ -1,0 +1,150 @@
+"""The public functions on runs: load, evaluate, film and report."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from metarl.errors import InputError, RunError
+from metarl.evaluation import protocol
+from metarl.family import TaskFamily
+from metarl.files import read_json
+from metarl.learning.agent import Agent
+from metarl.pictures.gl import require_gl
+from metarl.pictures.record import record
+from metarl.pictures.report import write_report
+from metarl.pictures.video import film
+from metarl.runs.folder import Run, make_family
+from metarl.tasks import Task
+from metarl.world.environment import Environment
+from metarl.world.faces import GymnasiumVectorEnv
+
+
+def _run(run: Run | Path | str) -> Run:
+    return run if isinstance(run, Run) else Run(run)
+
+
+def load(run: Run | Path | str) -> tuple[TaskFamily, Agent]:
+    """The family of a run, and its agent as trained so far.
+
+    Raises:
+        InputError: if it is no run, or has no whole checkpoint.
+    """
+    family, agent, _ = _run(run).load()
+    return family, agent
+
+
+def make_vec(
+    family: TaskFamily | str,
+    tasks: Sequence[Task],
+    copies: int = 1,
+    *,
+    seed: int = 0,
+    visible: bool = False,
+) -> GymnasiumVectorEnv:
+    """Many tasks as a `gymnasium.vector.VectorEnv`.
+
+    Args:
+        family: a family or its name.
+        tasks: its tasks.
+        copies: simulations of each task.
+        seed: of initial states and noise.
+        visible: append the task to the observation.
+
+    Raises:
+        InputError: if a task does not belong to the family.
+    """
+    if isinstance(family, str):
+        family = make_family(family)
+    return GymnasiumVectorEnv(
+        Environment(family, tasks, copies, seed=seed, visible=visible)
+    )
+
+
+def evaluate(run: Run | Path | str, **options: Any) -> dict[str, Any]:
+    """Judge a run by the protocol and write its evaluation.json.
+
+    Args:
+        run: a run or its folder.
+        options: ``splits``, ``tasks``, ``budgets``, ``query_episodes``, ``seed``: see
+            `metarl.evaluation.protocol.evaluate`.
+
+    Raises:
+        InputError: for an unknown split, or a run without a whole checkpoint.
+    """
+    return protocol.evaluate_run(_run(run), **options)
+
+
+def video(
+    run: Run | Path | str,
+    *,
+    split: str = "far",
+    index: int = 0,
+    after: Sequence[int] | None = None,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Film a run's agent on one task, before and after adaptation side by side.
+
+    Args:
+        run: a run or its folder.
+        split: the split of the task.
+        index: which task of the split.
+        after: episodes of adaptation before each panel; default: none, and one round
+            of the agent.
+        seed: freezes the split and the noise.
+        progress: told the share that is done.
+
+    Returns:
+        The mp4 file.
+
+    Raises:
+        InputError: for an unknown split, or a run without a whole checkpoint.
+        RunError: if this machine cannot draw.
+    """
+    run = _run(run)
+    family, agent, _ = run.load()
+    if index < 0:
+        raise InputError(f"Task {index} must be 0 or more.")
+    task = family.tasks(split, 1, seed, start=index)[0]
+    missing = run.path / "videos" / "MISSING.txt"
+    try:
+        require_gl()
+    except RunError as error:
+        missing.parent.mkdir(exist_ok=True)
+        missing.write_text(f"{error}\n")
+        raise
+    missing.unlink(missing_ok=True)
+    takes = record(agent, family, task, after, seed)
+    return film(
+        run.path / "videos" / f"{split}-{index}.mp4",
+        takes,
+        heading=f"{run.config.agent} on {family.name}, {split} task {index}: {task}",
+        control_period=family.control_period,
+        camera=family.camera,
+        progress=progress,
+    )
+
+
+def median_task(run: Run | Path | str, split: str) -> int:
+    """The evaluated task of a split whose gain by adaptation is the median one."""
+    evaluation = read_json(_run(run).path / "evaluation.json")
+    points = evaluation["splits"][split]["points"]
+    before, after = points[0]["return"], points[-1]["return"]
+    gains = [b - a for a, b in zip(before, after, strict=True)]
+    return sorted(range(len(gains)), key=gains.__getitem__)[len(gains) // 2]
+
+
+def report(runs: Sequence[Run | Path | str], out: Path | str | None = None) -> Path:
+    """One self-contained HTML page about one or more runs.
+
+    Args:
+        runs: runs or their folders.
+        out: the file; default: report.html in the first run's folder.
+
+    Raises:
+        InputError: if one is no run.
+    """
+    paths = [_run(run).path for run in runs]
+    if not paths:
+        raise InputError("A report needs at least one run.")
+    return write_report(paths, Path(out) if out else paths[0] / "report.html")

@@ -1,0 +1,419 @@
+"""The command line: ``metarl COMMAND ...``.
+
+Heavy libraries are imported by the command that needs them, so that help is instant.
+"""
+
+import dataclasses
+import inspect
+import json
+import os
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from metarl.errors import InputError, RunError, did_you_mean
+
+COMMANDS = {
+    "demo": "the main job, small: train, adapt, video, report",
+    "list": "list families or agents",
+    "info": "show a family's parameters, splits and timing",
+    "train": "meta-train an agent on a family",
+    "resume": "go on with a run that was stopped",
+    "evaluate": "judge how fast a run adapts to held-out tasks",
+    "video": "film a run before and after adaptation",
+    "report": "one HTML page about one or more runs",
+    "doctor": "what works on this machine, and how to get what does not",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Exit codes: 0 done, 1 a run failed, 2 the input was wrong."""
+    # Idle OpenMP threads that spin would take the cores from the physics. This must
+    # be set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command == "--version":
+        import metarl
+
+        print(f"metarl {metarl.__version__}")
+        return 0
+    if command not in COMMANDS:
+        hint = did_you_mean(command, COMMANDS)
+        print(f"metarl: unknown command {command!r}.{hint}", file=sys.stderr)
+        print(_help(), file=sys.stderr)
+        return 2
+    run: Callable[[list[str]], int] = globals()[f"_{command}"]
+    try:
+        return run(rest)
+    except InputError as error:
+        print(f"metarl {command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"\n{error}" if str(error) else "\nStopped.", file=sys.stderr)
+        return 130
+    except (RunError, OSError) as error:
+        print(f"metarl {command}: {error}", file=sys.stderr)
+        return 1
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}s}  {about}" for name, about in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Meta-reinforcement learning on robots of unknown physics.",
+            "",
+            "usage: metarl COMMAND [--help]",
+            "",
+            *lines,
+            "",
+            "Start with `metarl demo`.",
+        ]
+    )
+
+
+def _parse(function: Any, command: str, arguments: list[str], **options: Any) -> Any:
+    import tyro
+
+    return tyro.cli(function, prog=f"metarl {command}", args=arguments, **options)
+
+
+def _demo(arguments: list[str]) -> int:
+    from metarl.demo import demo
+
+    _parse(demo, "demo", arguments)
+    return 0
+
+
+def _list(arguments: list[str]) -> int:
+    import tyro
+
+    from metarl.registry import names
+
+    def list_(
+        kind: Annotated[
+            typing.Literal["families", "agents"], tyro.conf.Positional
+        ] = "families",
+        json: bool = False,
+    ) -> tuple[typing.Literal["families", "agents"], bool]:
+        """List families or agents.
+
+        Args:
+            kind: what to list.
+            json: print a JSON object from names to where they are found.
+        """
+        return kind, json
+
+    kind, as_json = _parse(list_, "list", arguments)
+    found = names(kind)
+    print(json.dumps(found, indent=1) if as_json else "\n".join(found))
+    return 0
+
+
+def _info(arguments: list[str]) -> int:
+    import tyro
+
+    def info(family: Annotated[str, tyro.conf.Positional]) -> str:
+        """Show a family's parameters, splits and timing.
+
+        Args:
+            family: registered name, module:Class or file.py:Class.
+        """
+        return family
+
+    reference = _parse(info, "info", arguments)
+    from metarl.describe import describe
+    from metarl.runs.folder import make_family
+
+    describe(make_family(reference))
+    return 0
+
+
+def _train(arguments: list[str]) -> int:
+    positional, rest = _leading(arguments, 2)
+    if len(positional) < 2:
+        _parse(_TrainUsage, "train", arguments)
+        return 0
+    from metarl.learning.training import train
+    from metarl.registry import find
+
+    family, agent = positional
+    options = _options_class(find("families", family))
+    agent_config = find("agents", agent).Config
+    configured = _config_file(rest)
+    settings = dataclasses.make_dataclass(
+        "Train",
+        [
+            ("seed", int, dataclasses.field(default=configured.get("seed", 0))),
+            (
+                "steps",
+                int,
+                dataclasses.field(default=configured.get("steps", 2_000_000)),
+            ),
+            (
+                "train_tasks",
+                int,
+                dataclasses.field(default=configured.get("train_tasks", 0)),
+            ),
+            ("out", Path, dataclasses.field(default=Path("runs"))),
+            (
+                "family",
+                options,
+                dataclasses.field(
+                    default=_filled(options, configured.get("family_options", {}))
+                ),
+            ),
+            (
+                "agent",
+                agent_config,
+                dataclasses.field(
+                    default=_filled(agent_config, configured.get("agent_config", {}))
+                ),
+            ),
+        ],
+        frozen=True,
+    )
+    settings.__doc__ = (
+        "Meta-train an agent on a family. Also takes --config FILE, a run's "
+        "config.json, whose values become the defaults."
+    )
+    chosen = _parse(settings, f"train {family} {agent}", rest)
+    run = train(
+        _absolute(family),
+        _absolute(agent),
+        seed=chosen.seed,
+        steps=chosen.steps,
+        out=chosen.out,
+        train_tasks=chosen.train_tasks,
+        family_options=_changed(chosen.family),
+        agent_config=_changed(chosen.agent),
+        command=" ".join(["metarl train", *arguments]),
+    )
+    print(f"Trained. Run folder: {run.path}")
+    print(f"Next: metarl evaluate {run.path}")
+    return 0
+
+
+@dataclasses.dataclass
+class _TrainUsage:
+    """Meta-train an agent on a family.
+
+    `metarl train FAMILY AGENT --help` lists the options of that family and agent.
+    """
+
+    family: str
+    """Registered name, module:Class or file.py:Class: see `metarl list families`."""
+    agent: str
+    """The same: see `metarl list agents`."""
+
+    def __post_init__(self) -> None:
+        raise InputError("usage: metarl train FAMILY AGENT [options]")
+
+
+def _leading(arguments: list[str], count: int) -> tuple[list[str], list[str]]:
+    """The words before the first flag, at most ``count``, and the rest."""
+    end = 0
+    while end < min(count, len(arguments)) and not arguments[end].startswith("-"):
+        end += 1
+    return arguments[:end], arguments[end:]
+
+
+def _options_class(family: type) -> type:
+    """A dataclass of a family's arguments, for tyro."""
+    hints = typing.get_type_hints(family.__init__)  # type: ignore[misc]
+    fields = [
+        (name, hints.get(name, Any), dataclasses.field(default=parameter.default))
+        for name, parameter in inspect.signature(family).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    ]
+    made = dataclasses.make_dataclass("Family", fields, frozen=True)
+    made.__doc__ = f"Options of {family.__name__}."
+    return made
+
+
+def _config_file(arguments: list[str]) -> dict[str, Any]:
+    """Take ``--config FILE`` out of the arguments and read the file."""
+    from metarl.files import read_json
+
+    for place, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag == "--config":
+            if not value and place + 1 == len(arguments):
+                raise InputError("--config needs a file.")
+            value = value or arguments.pop(place + 1)
+            del arguments[place]
+            config = read_json(value)
+            if not isinstance(config, dict):
+                raise InputError(f"{value} is not a run's config.")
+            return config
+    return {}
+
+
+def _filled(config_class: type, values: dict[str, Any]) -> Any:
+    """A config with some values taken from a file."""
+    from metarl.runs.folder import tuples
+
+    try:
+        return config_class(**tuples(values))
+    except TypeError as error:
+        raise InputError(f"--config: {error}.") from error
+
+
+def _changed(config: Any) -> dict[str, Any]:
+    """The fields of a frozen config that differ from its class's defaults."""
+    return {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != field.default
+    }
+
+
+def _absolute(reference: str) -> str:
+    """A ``file.py:Class`` that means the same from any folder."""
+    place, colon, attribute = reference.rpartition(":")
+    if place.endswith(".py"):
+        return f"{Path(place).resolve()}{colon}{attribute}"
+    return reference
+
+
+def _resume(arguments: list[str]) -> int:
+    import tyro
+
+    def resume(run: Annotated[Path, tyro.conf.Positional]) -> Path:
+        """Go on with a run that was stopped.
+
+        Args:
+            run: its folder.
+        """
+        return run
+
+    path = _parse(resume, "resume", arguments)
+    from metarl.learning.training import resume as go_on
+
+    run = go_on(path)
+    print(f"Trained. Run folder: {run.path}")
+    return 0
+
+
+def _evaluate(arguments: list[str]) -> int:
+    import tyro
+
+    def evaluate(
+        run: Annotated[Path, tyro.conf.Positional],
+        splits: str = "",
+        tasks: int = 64,
+        episodes: int = 20,
+        query_episodes: int = 4,
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        """Judge how fast a run adapts, and write RUN/evaluation.json.
+
+        Args:
+            run: the run's folder.
+            splits: names separated by commas; default: all but train.
+            tasks: tasks a split.
+            episodes: largest budget of adaptation, in episodes.
+            query_episodes: episodes a task that judge the deployed policy.
+            seed: freezes tasks, initial states and noise.
+        """
+        return locals()
+
+    options = _parse(evaluate, "evaluate", arguments)
+    from metarl import api
+    from metarl.describe import print_evaluation
+    from metarl.evaluation.protocol import budgets_up_to
+
+    names = [name.strip() for name in options["splits"].split(",") if name.strip()]
+    results = api.evaluate(
+        options["run"],
+        splits=names or None,
+        tasks=options["tasks"],
+        budgets=budgets_up_to(options["episodes"]),
+        query_episodes=options["query_episodes"],
+        seed=options["seed"],
+        progress=lambda text: print(text, flush=True),
+    )
+    print_evaluation(results)
+    print(f"Written: {options['run'] / 'evaluation.json'}")
+    return 0
+
+
+def _video(arguments: list[str]) -> int:
+    import tyro
+
+    def video(
+        run: Annotated[Path, tyro.conf.Positional],
+        split: str = "far",
+        task: int = 0,
+        after: str = "",
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        """Film a run before and after adaptation, side by side.
+
+        Args:
+            run: the run's folder.
+            split: the split of the task.
+            task: which task of the split.
+            after: episodes of adaptation before each panel, separated by commas;
+                default: 0 and one round of the agent.
+            seed: freezes the split and the noise.
+        """
+        return locals()
+
+    options = _parse(video, "video", arguments)
+    from metarl import api
+
+    after = options["after"].replace(",", " ").split()
+    if not all(item.isdigit() for item in after):
+        raise InputError(f"--after takes numbers like 0,1,5, got {options['after']!r}.")
+    path = api.video(
+        options["run"],
+        split=options["split"],
+        index=options["task"],
+        after=[int(item) for item in after] or None,
+        seed=options["seed"],
+    )
+    print(f"Written: {path}")
+    return 0
+
+
+def _report(arguments: list[str]) -> int:
+    import tyro
+
+    def report(
+        runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+        out: Path | None = None,
+    ) -> tuple[tuple[Path, ...], Path | None]:
+        """One self-contained HTML page about one or more runs.
+
+        Args:
+            runs: their folders.
+            out: the file; default: report.html in the first run's folder.
+        """
+        return runs, out
+
+    runs, out = _parse(report, "report", arguments)
+    from metarl import api
+
+    print(f"Written: {api.report(runs, out)}")
+    return 0
+
+
+def _doctor(arguments: list[str]) -> int:
+    def doctor() -> None:
+        """Say what works on this machine, and how to get what does not."""
+
+    _parse(doctor, "doctor", arguments)
+    from metarl.doctor import examine
+
+    return examine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

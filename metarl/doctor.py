@@ -1,0 +1,96 @@
+"""What works on this machine, and how to get what does not."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+
+
+def examine() -> int:
+    """Print a line for each capability. Returns 1 if a needed one is missing."""
+    checks: list[tuple[str, bool, Callable[[], str | None]]] = [
+        ("Python 3.11 or later", True, _python),
+        ("packages", True, _packages),
+        ("simulation on all cores", True, _simulation),
+        ("rendering (videos)", False, _rendering),
+        ("H.264 encoding (videos)", False, _encoding),
+        ("writable current folder (runs/)", False, _writable),
+        ("links envs/ and agents/", True, _links),
+    ]
+    failed = False
+    for name, needed, check in checks:
+        problem = check()
+        failed |= needed and problem is not None
+        print(f"{'ok     ' if problem is None else 'MISSING'}  {name}")
+        if problem is not None:
+            print(f"         {problem}")
+    return int(failed)
+
+
+def _python() -> str | None:
+    if sys.version_info >= (3, 11):
+        return None
+    return f"This is Python {sys.version.split()[0]}; install 3.11 or later."
+
+
+def _packages() -> str | None:
+    missing = []
+    for requirement in metadata.requires("metarl") or []:
+        if "extra ==" in requirement:
+            continue
+        name = requirement.split(";")[0]
+        for mark in ("[", "<", ">", "=", "!", "~", " "):
+            name = name.split(mark)[0]
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    return f"pip install {' '.join(missing)}" if missing else None
+
+
+def _simulation() -> str | None:
+    from metarl.engine import mujoco
+
+    try:
+        from mujoco.batch import Batch
+    except ImportError:
+        return f"mujoco is {mujoco.__version__}; pip install 'mujoco>=4'"
+    batch = Batch(mujoco.MjModel.from_xml_string("<mujoco/>"), 4)
+    batch.step()
+    if batch.nthread < (os.cpu_count() or 1):
+        return f"Only {batch.nthread} of {os.cpu_count()} cores are used."
+    return None
+
+
+def _rendering() -> str | None:
+    from metarl.pictures.gl import why_no_gl
+
+    return why_no_gl()
+
+
+def _encoding() -> str | None:
+    import av
+
+    if "libx264" in av.codecs_available:
+        return None
+    return "PyAV has no libx264; pip install --force-reinstall --only-binary=:all: av"
+
+
+def _writable() -> str | None:
+    try:
+        with tempfile.TemporaryFile(dir="."):
+            return None
+    except OSError as error:
+        return f"{error.strerror}: choose another folder with --out DIR."
+
+
+def _links() -> str | None:
+    from metarl.registry import find, names
+
+    try:
+        for kind in ("families", "agents"):
+            find(kind, next(iter(names(kind))))  # type: ignore[arg-type]
+    except ImportError as error:
+        return f"{error}. Clone with symbolic links, or install the wheel."
+    return None

@@ -1,0 +1,207 @@
+"""The training loop: one readable screen, resumable to the same bits.
+
+run = train("cheetah-direction", "maml", steps=8_000_000)
+resume(run.path)          # goes on where it stopped, or does nothing
+"""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from metarl.errors import RunError
+from metarl.files import plain
+from metarl.learning.agent import Agent, Sampler
+from metarl.learning.progress import Progress
+from metarl.runs import checkpoint
+from metarl.runs.folder import Run, RunConfig, find_run
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C after a checkpoint. Says how to go on."""
+
+
+def train(
+    family: str,
+    agent: str,
+    *,
+    seed: int = 0,
+    steps: int = 2_000_000,
+    out: Path | str = "runs",
+    train_tasks: int = 0,
+    family_options: dict[str, Any] | None = None,
+    agent_config: dict[str, Any] | None = None,
+    command: str = "",
+    reuse: bool = False,
+    checkpoint_seconds: float = 60.0,
+    quiet: bool = False,
+) -> Run:
+    """Meta-train an agent on a family.
+
+    Args:
+        family: registered name, ``module:Class`` or ``file.py:Class``.
+        agent: the same, of an agent.
+        seed: of initial parameters, tasks and exploration.
+        steps: control steps to train for.
+        out: folder that holds all runs.
+        train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
+        family_options: arguments of the family.
+        agent_config: fields of the agent's config.
+        command: what a person typed, for the record.
+        reuse: if ``out`` holds a run that was asked to do just this, go on with it.
+        checkpoint_seconds: time between checkpoints.
+        quiet: print nothing.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: for an unknown name, a wrong option or a folder that cannot be
+            written.
+        Interrupted: after Ctrl-C; the run can be resumed.
+    """
+    config = RunConfig(
+        family,
+        agent,
+        seed,
+        steps,
+        train_tasks,
+        family_options or {},
+        agent_config or {},
+        command,
+    )
+    if reuse and (found := find_run(config, out)):
+        return resume(found.path, checkpoint_seconds, quiet)
+    config.build()  # a wrong name or option leaves no folder behind
+    run = Run.create(config, out)
+    _loop(run, *_fresh(run), checkpoint_seconds, quiet)
+    return run
+
+
+def resume(
+    path: Path | str, checkpoint_seconds: float = 60.0, quiet: bool = False
+) -> Run:
+    """Go on with a run from its newest checkpoint, to the bits of an unbroken one.
+
+    Raises:
+        InputError: if it is no run, or its checkpoint is damaged or foreign.
+    """
+    run = Run(path)
+    if not checkpoint.checkpoints(run.checkpoints):
+        agent, sampler = _fresh(run)
+    else:
+        _, agent, state = run.load()
+        sampler = _sampler(run.config, agent)
+        sampler.load_state(state["sampler"])
+    _loop(run, agent, sampler, checkpoint_seconds, quiet)
+    return run
+
+
+def _sampler(config: RunConfig, agent: Agent) -> Sampler:
+    return Sampler(agent.family, config.seed, agent.sees_task, config.train_tasks)
+
+
+def _fresh(run: Run) -> tuple[Agent, Sampler]:
+    _, agent = run.config.build()
+    return agent, _sampler(run.config, agent)
+
+
+def _loop(
+    run: Run, agent: Agent, sampler: Sampler, checkpoint_seconds: float, quiet: bool
+) -> None:
+    """Iterate until the steps are spent."""
+    run.cut_metrics(sampler.iteration)
+    saved = time.monotonic()
+    with (
+        _stopping() as stopped,
+        open(run.path / "metrics.jsonl", "a") as metrics_file,
+        SummaryWriter(
+            str(run.path / "tensorboard"), purge_step=sampler.control_steps
+        ) as board,
+        Progress(run.config, quiet) as progress,
+    ):
+        progress.start(sampler.control_steps)
+        while sampler.control_steps < run.config.steps:
+            began, sampled = time.perf_counter(), sampler.seconds
+            metrics = agent.train_step(sampler)
+            wall = time.perf_counter() - began
+            sampling = sampler.seconds - sampled
+            row = {
+                "iteration": sampler.iteration,
+                "control_steps": sampler.control_steps,
+                **metrics,
+                "diverged": sampler.diverged,
+                "sampling_seconds": sampling,
+                "update_seconds": wall - sampling,
+                "wall_seconds": wall,
+            }
+            sampler.iteration += 1
+            metrics_file.write(json.dumps(plain(row)) + "\n")
+            metrics_file.flush()
+            for name, value in row.items():
+                board.add_scalar(name, value, sampler.control_steps)
+            progress.update(row)
+            if stopped():
+                _save(run, agent, sampler)
+                raise Interrupted(
+                    f"Stopped at {sampler.control_steps:,} control steps. "
+                    f"Go on with: metarl resume {run.path}"
+                )
+            if time.monotonic() - saved > checkpoint_seconds:
+                _save(run, agent, sampler)
+                saved = time.monotonic()
+    _save(run, agent, sampler)
+
+
+def _save(run: Run, agent: Agent, sampler: Sampler) -> None:
+    tensors, others = agent.state()
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise RunError(
+                f"{name} is not finite after {sampler.control_steps:,} control steps; "
+                f"the newest good checkpoint is kept in {run.checkpoints}. "
+                "A smaller step size may help."
+            )
+    checkpoint.save(
+        run.checkpoints,
+        sampler.control_steps,
+        tensors,
+        {
+            "agent_name": type(agent).__name__,
+            "agent": others,
+            "sampler": sampler.state(),
+        },
+    )
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether Ctrl-C was pressed.
+
+    The first one lets the iteration finish, so that the checkpoint is whole; a second
+    one stops at once, and the newest checkpoint stands.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals belong to the main thread
+        return
+    pressed = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,254 @@
+"""A run's folder: what it was asked to do, on which machine, and what came of it.
+
+runs/<family>/<agent>/<seed>-<time>/
+    config.json          written before anything is built
+    system.json          versions, commit, machine
+    metrics.jsonl        a line per meta-iteration
+    tensorboard/  checkpoints/  evaluation.json  videos/  report.html
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import metarl
+from metarl.errors import InputError, RunError
+from metarl.family import TaskFamily
+from metarl.files import read_json, replacing, write_json
+from metarl.learning.agent import Agent
+from metarl.registry import find
+from metarl.runs import checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that a run follows from."""
+
+    family: str
+    """Registered name, ``module:Class`` or ``file.py:Class``."""
+    agent: str
+    """Registered name, ``module:Class`` or ``file.py:Class``."""
+    seed: int = 0
+    """Seed of initial parameters, tasks and exploration."""
+    steps: int = 2_000_000
+    """Control steps to train for; the iteration that passes it is the last."""
+    train_tasks: int = 0
+    """Train on so many distinct tasks; 0 draws new ones for ever."""
+    family_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Arguments of the family."""
+    agent_config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of the agent's config that differ from their defaults."""
+    command: str = ""
+    """The command that started the run."""
+
+    def build(self) -> tuple[TaskFamily, Agent]:
+        """The family and an untrained agent.
+
+        Raises:
+            InputError: for an unknown name or a wrong option.
+        """
+        family = make_family(self.family, **self.family_options)
+        agent_class = find("agents", self.agent)
+        try:
+            config = agent_class.Config(**tuples(self.agent_config))
+        except TypeError as error:
+            raise InputError(f"Agent {self.agent!r}: {error}.") from error
+        return family, agent_class(family, config, self.seed)
+
+
+def make_family(reference: str, **options: Any) -> TaskFamily:
+    """The family behind a name, ``module:Class`` or ``file.py:Class``.
+
+    Args:
+        reference: see `metarl.registry`.
+        options: arguments of the family, such as ``horizon=100``.
+
+    Raises:
+        InputError: for an unknown name or option.
+    """
+    family_class = find("families", reference)
+    if not issubclass(family_class, TaskFamily):
+        raise InputError(f"{reference!r} is not a TaskFamily.")
+    try:
+        return family_class(**options)
+    except TypeError as error:
+        raise InputError(f"Family {reference!r}: {error}.") from error
+
+
+def tuples(config: dict[str, Any]) -> dict[str, Any]:
+    """JSON lists as the tuples that frozen configs hold."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in config.items()
+    }
+
+
+class Run:
+    """A run folder that exists.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        InputError: if it is no run folder.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not (self.path / "config.json").is_file():
+            raise InputError(
+                f"{self.path} is not a run folder: it has no config.json. "
+                "`metarl train` makes one and prints its path."
+            )
+        plain = read_json(self.path / "config.json")
+        try:
+            self.config = RunConfig(**plain)
+        except TypeError as error:
+            raise InputError(
+                f"{self.path / 'config.json'} is not a config of metarl: {error}."
+            ) from error
+
+    @classmethod
+    def create(cls, config: RunConfig, out: Path | str) -> "Run":
+        """Make the folder of a new run and write what it is asked to do.
+
+        Args:
+            config: what to do.
+            out: folder that holds all runs.
+
+        Raises:
+            InputError: if the folder cannot be written.
+        """
+        family, agent = (_label(name) for name in (config.family, config.agent))
+        stamp = f"{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+        for attempt in range(100):
+            path = (
+                Path(out) / family / agent / (stamp + (f"-{attempt}" * (attempt > 0)))
+            )
+            try:
+                path.mkdir(parents=True)
+                write_json(path / "config.json", dataclasses.asdict(config))
+                write_json(path / "system.json", system())
+            except FileExistsError:
+                if path.is_dir():
+                    continue
+                raise InputError(f"{path} is in the way of a run folder.") from None
+            except OSError as error:
+                raise InputError(
+                    f"Cannot write the run folder {path}: {error.strerror}. "
+                    "Choose another with --out DIR."
+                ) from error
+            return cls(path)
+        raise RunError(f"100 runs have started in {path} within a second.")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def load(self) -> tuple[TaskFamily, Agent, dict[str, Any]]:
+        """The family, the agent at its newest checkpoint, and the run's state there.
+
+        Raises:
+            InputError: if there is no checkpoint, or it is damaged or foreign.
+        """
+        found = checkpoint.checkpoints(self.checkpoints)
+        if not found:
+            raise InputError(
+                f"{self.path} has no checkpoint yet. Train it with "
+                f"`metarl resume {self.path}`."
+            )
+        tensors, plain = checkpoint.load(found[-1][1])
+        family, agent = self.config.build()
+        if plain.get("agent_name") != type(agent).__name__:
+            raise InputError(
+                f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
+                f"not of a {type(agent).__name__}."
+            )
+        try:
+            agent.load_state(tensors, plain["agent"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"Checkpoint {found[-1][1]} does not fit this agent: {error}."
+            ) from error
+        return family, agent, plain
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """A dictionary per meta-iteration; a line cut by a crash is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        rows = []
+        for line in path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return rows
+
+    def cut_metrics(self, iteration: int) -> list[dict[str, Any]]:
+        """Keep the rows before ``iteration``: a resumed run writes the rest again."""
+        rows = [row for row in self.metrics() if row["iteration"] < iteration]
+        with replacing(self.path / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return rows
+
+
+def find_run(config: RunConfig, out: Path | str) -> Run | None:
+    """The newest run below ``out`` that was asked to do the same, if any.
+
+    The command is not compared: it may name other seeds of the same experiment.
+    """
+    family, agent = _label(config.family), _label(config.agent)
+    same = dataclasses.asdict(dataclasses.replace(config, command=""))
+    for path in sorted(Path(out).glob(f"{family}/{agent}/*/config.json"), reverse=True):
+        run = Run(path.parent)
+        found = dataclasses.asdict(dataclasses.replace(run.config, command=""))
+        if json.dumps(found) == json.dumps(same):
+            return run
+    return None
+
+
+def _label(reference: str) -> str:
+    return reference.rpartition(":")[2]
+
+
+def system() -> dict[str, Any]:
+    """Versions, commit and machine, for a run's record."""
+    packages = ("torch", "mujoco", "gymnasium", "numpy", "stable-baselines3")
+    return {
+        "metarl": metarl.__version__,
+        "commit": commit(),
+        "python": sys.version.split()[0],
+        **{name: metadata.version(name) for name in packages},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def commit() -> str | None:
+    """The git commit of metarl's source, marked when it was changed, if any."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(metarl.__file__).parent), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        dirty = "+changes" if git("status", "--porcelain", "--untracked=no") else ""
+        return git("rev-parse", "--short=12", "HEAD") + dirty
+    except (OSError, subprocess.SubprocessError):
+        return None

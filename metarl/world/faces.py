@@ -1,0 +1,286 @@
+"""Three thin faces of the one environment, for code that is not metarl's.
+
+gymnasium.make("metarl/CheetahDirection-v0", task={"direction": -1})
+metarl.make_vec("cheetah-direction", tasks, copies=4)    # gymnasium.vector
+StableBaselinesEnv(Environment(family, tasks, copies))   # Stable-Baselines3
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from metarl.engine import mujoco
+from metarl.errors import InputError
+from metarl.family import TaskFamily
+from metarl.registry import find, names
+from metarl.tasks import Task
+from metarl.world.environment import Environment, Step
+
+
+def observation_space(size: int) -> spaces.Box:
+    """Unbounded observations of one simulation."""
+    return spaces.Box(-np.inf, np.inf, (size,), np.float32)
+
+
+def action_space(size: int) -> spaces.Box:
+    """Actions of one simulation, each in [-1, 1]."""
+    return spaces.Box(-1.0, 1.0, (size,), np.float32)
+
+
+class GymnasiumEnv(gymnasium.Env):
+    """One task of a family as a `gymnasium.Env`.
+
+    Args:
+        family: a family or its name.
+        task: the task, or values of some parameters, or nothing for the nominal one.
+        visible: append the task to the observation.
+        render_mode: "rgb_array" or nothing.
+        options: arguments of the family, if it is given by name.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}
+
+    def __init__(
+        self,
+        family: TaskFamily | str,
+        task: Task | Mapping[str, Any] | None = None,
+        *,
+        visible: bool = False,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(family, str):
+            family = find("families", family)(**options)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise InputError(f"render_mode={render_mode!r} is not 'rgb_array'.")
+        if not isinstance(task, Task):
+            task = family.task(**(task or {}))
+        self.environment = Environment(family, [task], visible=visible, threads=1)
+        self.render_mode = render_mode
+        self.metadata = {
+            **self.metadata,
+            "render_fps": max(1, round(1 / family.control_period)),
+        }
+        self.observation_space = observation_space(self.environment.observation_size)
+        self.action_space = action_space(self.environment.action_size)
+        self._renderer: Any = None
+
+    @property
+    def task(self) -> Task:
+        """The task that is simulated."""
+        return self.environment.tasks[0]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode; ``options={"task": ...}`` changes the task."""
+        super().reset(seed=seed)
+        task = (options or {}).get("task")
+        if task is not None:
+            if not isinstance(task, Task):
+                task = self.environment.family.task(**task)
+            self.environment.set_tasks([task])
+        observation = self.environment.reset(seed)
+        return observation[0].numpy().copy(), {"task": self.task.to_dict()}
+
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One control step."""
+        step = self.environment.step(torch.as_tensor(action)[None])
+        info: dict[str, Any] = {"diverged": bool(step.diverged[0])}
+        if step.ended[0]:
+            info |= {k: float(v[0]) for k, v in self.environment.outcome().items()}
+        return (
+            step.observation[0].numpy().copy(),
+            float(step.reward[0]),
+            bool(step.terminated[0]),
+            bool(step.truncated[0]),
+            info,
+        )
+
+    def render(self) -> np.ndarray | None:
+        """A frame, (height, width, 3) uint8, in render mode "rgb_array"."""
+        if self.render_mode is None:
+            return None
+        sim = self.environment.sim
+        model = sim.batch.get_model(0)
+        data = sim.batch.get_data(0)
+        mujoco.mj_forward(model, data)
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(model, 360, 480)
+        self._renderer.update_scene(data, camera=self.environment.family.camera)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+class GymnasiumVectorEnv(VectorEnv):
+    """Many tasks as a `gymnasium.vector.VectorEnv`; resets in the step after the end.
+
+    Args:
+        environment: the simulations.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.num_envs = environment.n
+        self.single_observation_space = observation_space(environment.observation_size)
+        self.single_action_space = action_space(environment.action_size)
+        self.observation_space = batch_space(
+            self.single_observation_space, self.num_envs
+        )
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._ended = torch.zeros(self.num_envs, dtype=torch.bool)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode in every simulation. One seed serves them all."""
+        if seed is not None and not isinstance(seed, int):
+            seed = next((s for s in seed if s is not None), None)
+        super().reset(seed=seed, options=options)
+        self._ended.zero_()
+        return self.environment.reset(seed).numpy().copy(), {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One control step; simulations whose episode ended before start a new one."""
+        restarting = self._ended
+        step = self.environment.step(torch.as_tensor(actions))
+        observation = step.observation
+        if restarting.any():
+            fresh = self.environment.reset(ids=restarting.nonzero()[:, 0])
+            observation = torch.where(restarting[:, None], fresh, observation)
+        self._ended = step.ended
+        info: dict[str, Any] = {"diverged": step.diverged.numpy()}
+        if self._ended.any():
+            info |= {k: v.numpy() for k, v in self.environment.outcome().items()}
+        return (
+            observation.numpy().copy(),
+            step.reward.numpy().astype(np.float64),
+            step.terminated.numpy().copy(),
+            step.truncated.numpy().copy(),
+            info,
+        )
+
+
+class StableBaselinesEnv(VecEnv):
+    """Many tasks as a Stable-Baselines3 `VecEnv`; resets within the step.
+
+    Args:
+        environment: the simulations.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.finished: list[Tensor] = []
+        """Returns of the episodes that ended, until somebody clears the list."""
+        self.running = torch.zeros(environment.n)
+        """Return of each running episode so far, (n,)."""
+        super().__init__(
+            environment.n,
+            observation_space(environment.observation_size),
+            action_space(environment.action_size),
+        )
+        self.render_mode = None
+
+    def reset(self) -> np.ndarray:
+        """Start an episode in every simulation."""
+        self.running.zero_()
+        seed = next((s for s in self._seeds if s is not None), None)
+        self._reset_seeds()
+        return self.environment.reset(seed).numpy().copy()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions for `step_wait`."""
+        self._actions = torch.as_tensor(actions)
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
+        """One control step; ended episodes start anew, and the info says how."""
+        step = self.environment.step(self._actions)
+        self.running += step.reward
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        observation, ended = step.observation, step.ended
+        if ended.any():
+            observation = self._restart(step, infos)
+        return (
+            observation.numpy().copy(),
+            step.reward.numpy().copy(),
+            ended.numpy(),
+            infos,
+        )
+
+    def _restart(self, step: Step, infos: list[dict[str, Any]]) -> Tensor:
+        ids = step.ended.nonzero()[:, 0]
+        outcome = self.environment.outcome()
+        for i in ids.tolist():
+            infos[i] = {
+                "terminal_observation": step.observation[i].numpy().copy(),
+                "TimeLimit.truncated": bool(step.truncated[i]),
+                "episode": {
+                    "r": float(self.running[i]),
+                    "l": int(self.environment.elapsed[i]),
+                },
+                **{name: float(value[i]) for name, value in outcome.items()},
+            }
+        self.finished.append(self.running[ids].clone())
+        self.running[ids] = 0
+        return self.environment.reset(ids=ids)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The same attribute for every simulation."""
+        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Set an attribute of the whole."""
+        setattr(self, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
+        """Refused: there is no environment object per simulation."""
+        raise NotImplementedError(
+            "Simulations of a batch have no methods of their own."
+        )
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        """No simulation is wrapped."""
+        return [False for _ in self._get_indices(indices)]
+
+
+def gymnasium_id(name: str) -> str:
+    """The gymnasium id of a registered family: "point-goal" is metarl/PointGoal-v0."""
+    return "metarl/" + "".join(p.capitalize() for p in name.split("-")) + "-v0"
+
+
+def register_gymnasium() -> None:
+    """Register every family with gymnasium. Nothing is imported before `make`."""
+    for name in names("families"):
+        if gymnasium_id(name) not in gymnasium.registry:
+            gymnasium.register(
+                gymnasium_id(name),
+                entry_point="metarl.world.faces:GymnasiumEnv",
+                kwargs={"family": name},
+            )
