@@ -162,6 +162,7 @@ def _train(arguments: list[str]) -> int:
                 dataclasses.field(default=configured.get("train_tasks", 0)),
             ),
             ("out", Path, dataclasses.field(default=Path("runs"))),
+            ("checkpoint_seconds", float, dataclasses.field(default=60.0)),
             (
                 "family",
                 options,
@@ -190,6 +191,7 @@ def _train(arguments: list[str]) -> int:
         seed=chosen.seed,
         steps=chosen.steps,
         out=chosen.out,
+        checkpoint_seconds=chosen.checkpoint_seconds,
         train_tasks=chosen.train_tasks,
         family_options=_changed(chosen.family),
         agent_config=_changed(chosen.agent),
@@ -285,18 +287,21 @@ def _absolute(reference: str) -> str:
 def _resume(arguments: list[str]) -> int:
     import tyro
 
-    def resume(run: Annotated[Path, tyro.conf.Positional]) -> Path:
+    def resume(
+        run: Annotated[Path, tyro.conf.Positional], checkpoint_seconds: float = 60.0
+    ) -> tuple[Path, float]:
         """Go on with a run that was stopped.
 
         Args:
             run: its folder.
+            checkpoint_seconds: time between checkpoints.
         """
-        return run
+        return run, checkpoint_seconds
 
-    path = _parse(resume, "resume", arguments)
+    path, checkpoint_seconds = _parse(resume, "resume", arguments)
     from metarl.learning.training import resume as go_on
 
-    run = go_on(path)
+    run = go_on(path, checkpoint_seconds)
     print(f"Trained. Run folder: {run.path}")
     return 0
 

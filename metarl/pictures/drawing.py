@@ -51,9 +51,11 @@ class Drawing:
             self.camera.distance = 2.8 * radius
             if self.camera.elevation == -45:
                 self.camera.elevation = _ELEVATION
-            # The shadow map covers what is seen, not all of a large floor.
-            wide = 4 * radius / self.model.stat.extent
-            visual.map.shadowclip = min(visual.map.shadowclip, wide)
+            # MuJoCo counts both in extents, which a large floor blows up: the robot
+            # would be too near to be drawn, and its shadow a few large blocks.
+            share = radius / self.model.stat.extent
+            visual.map.znear = min(visual.map.znear, 0.05 * share)
+            visual.map.shadowclip = min(visual.map.shadowclip, 4 * share)
         self.renderer = mujoco.Renderer(self.model, size[1], size[0])
         # Mirror images of robots on the floor cost time and confuse.
         self.renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0

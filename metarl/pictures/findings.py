@@ -27,8 +27,9 @@ THRESHOLD = 0.8
 """Normalised score at which a robot counts as adapted."""
 FINE_PRINT = (
     "Returns are those of the deployed policy on fresh episodes: interquartile means "
-    "over tasks, with 95 % bootstrap intervals in brackets. Gains are per task. Robot "
-    "time counts every adaptation episode, as the mean over tasks."
+    "over tasks, with 95 % bootstrap intervals in brackets. Before and after are the "
+    "smallest and the largest budget; gains are per task. Robot time counts every "
+    "adaptation episode, as the mean over tasks."
 )
 Named = tuple[str, Evaluation]
 """A run's name and its evaluation."""
@@ -45,6 +46,10 @@ def headline(agent: str, evaluations: Sequence[Evaluation]) -> Html:
     data = curve(evaluations, split, "return")
     before, after = data.scores[..., 0], data.scores[..., -1]
     start, end, gain = interval(before), interval(after), interval(after - before)
+    if math.isnan(gain.value):
+        return page.join(
+            [tag("b", agent), f": its return on {split} tasks is undefined."]
+        )
     if not data.episodes[-1]:
         text = f" was evaluated without adaptation only. On {split} tasks it returns "
         return page.join([tag("b", agent), text, bracketed(start), "."])
@@ -145,11 +150,8 @@ def budgets(runs: Sequence[Named]) -> list[Html]:
             rows += [[name]] if len(runs) > 1 else []
             rows += _budget_rows(part["points"], list(measures))
         header = ["episodes", "robot time", "return", "gain", "success", "made worse"]
-        header += [
-            "online return",
-            "diverged",
-            *(m.replace("_", " ") for m in measures),
-        ]
+        header += ["online return", "diverged"]
+        header += [measure.replace("_", " ") for measure in measures]
         count = tag("span", f" {_many(len(present[0][1]['tasks']), 'task')}")
         title = page.join([split, count])
         tables.append(page.details(title, page.table(header, rows)))
@@ -159,10 +161,8 @@ def budgets(runs: Sequence[Named]) -> list[Html]:
 def _budget_rows(
     points: Sequence[Mapping[str, Any]], measures: Sequence[str]
 ) -> list[list[object]]:
-    returns, success, online, *others = (
-        scores_at(points, key)
-        for key in ("return", "success", "online_return", *measures)
-    )
+    keys = ("return", "success", "online_return", *measures)
+    returns, success, online, *others = (scores_at(points, key) for key in keys)
     rows: list[list[object]] = []
     for i, point in enumerate(points):
         change = returns[:, i] - returns[:, 0]

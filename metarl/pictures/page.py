@@ -45,16 +45,19 @@ section { background: var(--card); border: 1px solid var(--line); margin-top: 1.
 figure { margin: .4rem 0 1rem; }
 figure svg { display: block; width: 100%; height: auto; color: var(--text);
   font-family: inherit; }
-figure.narrow svg { max-width: 44rem; margin: 0 auto; }
+figure.narrow svg { max-width: 40rem; margin: 0 auto; }
+figure.wide { overflow-x: auto; }
+figure.wide svg { min-width: 38rem; }
 video { display: block; width: 100%; border-radius: 8px; background: #13161c; }
 .scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; margin: .3rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem;
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .88rem;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .38rem .6rem; white-space: nowrap;
   border-bottom: 1px solid var(--line); vertical-align: baseline; }
 thead th { color: var(--muted); font-weight: 600; white-space: normal; line-height: 1.3;
   vertical-align: bottom; }
 tbody th { font-weight: 600; }
+table.numbers th:first-child { position: sticky; left: 0; background: var(--card); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tbody tr:last-child > * { border-bottom: 0; }
 tr.group th { padding-top: 1rem; color: var(--accent); }
@@ -74,6 +77,7 @@ footer { color: var(--muted); font-size: .83rem; margin-top: 1.6rem; }
 @media (max-width: 34rem) { main { padding: 1.2rem .7rem 2rem; }
   section { padding: 1rem .85rem; }
   .tiles { grid-template-columns: repeat(2, 1fr); gap: .6rem; }
+  .tile:last-child:nth-child(odd) { grid-column: 1 / -1; }
   .tile b { font-size: 1.15rem; } }
 @media print { body { background: #fff; } section, .tile { break-inside: avoid; } }
 """
@@ -140,7 +144,7 @@ def details(summary: object, *parts: object, opened: bool = False) -> Html:
 
 def missing(text: str, command: str) -> Html:
     """Say that something is not there, and the command that makes it."""
-    return tag("p", text, " Make it with ", tag("code", command), class_="missing")
+    return tag("p", text, " Run ", tag("code", command), class_="missing")
 
 
 def video(path: Path) -> Html:

@@ -21,7 +21,7 @@ from metarl.evaluation.statistics import interval
 from metarl.files import replacing
 from metarl.pictures.results import Evaluation, by_agent, curve, scores_at, splits
 
-COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCA133", "#AA3377", "#44AACC", "#8A8F98")
+COLOURS = ("#4480C0", "#EE6677", "#2A9648", "#CCA133", "#B0509A", "#44AACC", "#8A8F98")
 """Told apart by the colour-blind (after Paul Tol), visible on white and on black."""
 MARKERS = "osD^vPX"
 INK = "#5f6874"
@@ -241,7 +241,7 @@ def _panels(count: int, top_axis: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure with panels in rows of two, on one scale."""
     columns = min(count, 2)
     rows = -(-count // columns)
-    size = (6.4 if columns == 1 else 9.2, (3.7 if top_axis else 3.4) * rows + 0.2)
+    size = (5.6 if columns == 1 else 9.2, (3.7 if top_axis else 3.4) * rows + 0.2)
     with matplotlib.rc_context(_RULES):
         figure = Figure(figsize=size, layout="constrained")
         panels: list[Axes] = []

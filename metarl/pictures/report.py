@@ -72,17 +72,17 @@ def _header(records: Sequence[Record], families: Sequence[str]) -> Html:
 
 def _results(records: Sequence[Record], prefix: str) -> Iterator[Html]:
     """How fast the runs of one family adapt."""
-    names = _names(records)
+    names, variants = _names(records), _variants(records)
     undone = [
         page.missing(f"{name} has not been evaluated.", _command("evaluate", record))
         for name, record in zip(names, records, strict=True)
         if record.evaluation is None
     ]
-    done = [
-        (name, record.evaluation)
-        for name, record in zip(names, records, strict=True)
-        if record.evaluation is not None
-    ]
+    done: list[findings.Named] = []
+    for name, agent, record in zip(names, variants, records, strict=True):
+        if record.evaluation is not None:
+            run = {**record.evaluation["run"], "name": agent}
+            done.append((name, {**record.evaluation, "run": run}))
     if not done:
         yield page.section(f"{prefix}How fast it adapts", *undone)
         return
@@ -185,25 +185,34 @@ _COSTS: dict[str, Callable[[Record], object]] = {
 
 
 def _cost(records: Sequence[Record]) -> Html:
-    rows = [[name, *(value(r) for r in records)] for name, value in _COSTS.items()]
-    header = ["", *_names(records)] if len(records) > 1 else []
-    return page.section("Cost and origin", page.table(header, rows, "text"))
+    title, names = "Cost and origin", _names(records)
+    if len(records) == 1:
+        rows = [[name, value(records[0])] for name, value in _COSTS.items()]
+        return page.section(title, page.table([], rows, "text"))
+    rows = [
+        [name, *(value(record) for value in _COSTS.values())]
+        for name, record in zip(names, records, strict=True)
+    ]
+    return page.section(title, page.table(["run", *_COSTS], rows))
 
 
 def _configs(records: Sequence[Record]) -> Html:
     """Each run's settings; where there are several, first what sets them apart."""
-    flat = [dict(_flat(record.config)) for record in records]
+    flat, names = [dict(_flat(record.config)) for record in records], _names(records)
     keys = list(dict.fromkeys(key for config in flat for key in config))
-    rows = [[key, *(config.get(key, findings.DASH) for config in flat)] for key in keys]
+    every = [
+        [key, *(config.get(key, findings.DASH) for config in flat)] for key in keys
+    ]
     if len(records) == 1:
-        table = page.table([], rows, "text")
+        table = page.table([], every, "text")
         return page.section("Settings", page.details("Show all settings", table))
-    header = ["", *_names(records)]
-    apart = [row for row in rows if len(set(row[1:])) > 1 and row[0] != "command"]
+    apart = [row for row in every if len(set(row[1:])) > 1 and row[0] != "command"]
+    header = ["run", *(row[0] for row in apart)]
+    rows = [[name, *(row[1 + i] for row in apart)] for i, name in enumerate(names)]
     return page.section(
         "Settings",
-        page.table(header, apart, "text") if apart else tag("p", "All are the same."),
-        page.details("Show all settings", page.table(header, rows, "text")),
+        page.table(header, rows) if apart else tag("p", "All settings are the same."),
+        page.details("Show all settings", page.table(["", *names], every)),
     )
 
 
@@ -219,13 +228,36 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 def _names(records: Sequence[Record]) -> list[str]:
     """A name for each run; its folder is part of it where it is needed."""
-    names = [record.name for record in records]
+    names = [
+        f"{variant}, seed {record.config.get('seed', '?')}"
+        for variant, record in zip(_variants(records), records, strict=True)
+    ]
     if len({record.family for record in records}) > 1:
         names = [f"{r.family} {n}" for r, n in zip(records, names, strict=True)]
     return [
         f"{name} ({record.folder.name})" if names.count(name) > 1 else name
         for record, name in zip(records, names, strict=True)
     ]
+
+
+def _variants(records: Sequence[Record]) -> list[str]:
+    """Agents' names; runs that differ in more than the seed are told apart."""
+    flat = [dict(_flat(record.config)) for record in records]
+    names = []
+    for record, own in zip(records, flat, strict=True):
+        alike = [
+            other
+            for peer, other in zip(records, flat, strict=True)
+            if (peer.family, peer.agent) == (record.family, record.agent)
+        ]
+        apart = [
+            f"{key.rpartition('.')[2]}={own.get(key, 'default')}"
+            for key in dict.fromkeys(key for other in alike for key in other)
+            if key not in ("seed", "command")
+            and len({other.get(key) for other in alike}) > 1
+        ]
+        names.append(record.agent + (f" ({', '.join(apart)})" if apart else ""))
+    return names
 
 
 def _command(verb: str, record: Record) -> str:

@@ -40,11 +40,6 @@ class Record:
         """Short name of the agent."""
         return label(str(self.config["agent"]))
 
-    @property
-    def name(self) -> str:
-        """Agent and seed."""
-        return f"{self.agent}, seed {self.config.get('seed', '?')}"
-
 
 class Curve(NamedTuple):
     """One measure over tasks and budgets."""
@@ -154,12 +149,18 @@ def splits(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def by_agent(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
-    """Evaluations grouped by agent (and family, where there are several)."""
+    """Evaluations grouped by agent (and family, where there are several).
+
+    The agent's name is ``run.agent``, or ``run.name`` where somebody set it to tell
+    apart runs of one agent under several settings.
+    """
     families = {e["run"]["family"] for e in evaluations}
     groups: dict[str, list[Evaluation]] = {}
     for evaluation in evaluations:
-        agent, family = (label(evaluation["run"][key]) for key in ("agent", "family"))
-        name = agent if len(families) == 1 else f"{family} {agent}"
+        run = evaluation["run"]
+        name = run.get("name", label(run["agent"]))
+        if len(families) > 1:
+            name = f"{label(run['family'])} {name}"
         groups.setdefault(name, []).append(evaluation)
     return groups
 

@@ -196,12 +196,12 @@ class StableBaselinesEnv(VecEnv):
         """Returns of the episodes that ended, until somebody clears the list."""
         self.running = torch.zeros(environment.n)
         """Return of each running episode so far, (n,)."""
+        self.render_mode = None
         super().__init__(
             environment.n,
             observation_space(environment.observation_size),
             action_space(environment.action_size),
         )
-        self.render_mode = None
 
     def reset(self) -> np.ndarray:
         """Start an episode in every simulation."""

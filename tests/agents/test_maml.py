@@ -1,0 +1,206 @@
+"""The meta-gradient, proven three ways, and MAML on a task whose optimum is known."""
+
+import dataclasses
+
+import pytest
+import torch
+import torchopt
+from torch import nn
+
+from metarl.agents.maml import FOMAML, MAML, Batch, surrogate
+from metarl.learning.agent import Sampler
+from metarl.learning.optimization import flatten, unflatten
+from metarl.learning.policies import gaussian, kl_divergence, log_probability
+from metarl.runs.folder import make_family
+
+TASKS, STEPS = 3, 40
+
+
+def double(parameters):
+    return {name: p.double() for name, p in parameters.items()}
+
+
+@pytest.fixture(scope="module")
+def family():
+    return make_family("point-goal", horizon=STEPS)
+
+
+def agent_of(family, kind=MAML, **config):
+    defaults = {"hidden": (5, 4), "inner_lr": 0.7, "fisher_stride": 1}
+    agent = kind(family, kind.Config(**{**defaults, **config}), seed=0)
+    agent.parameters = double(agent.parameters)
+    return agent
+
+
+def batch_of(agent, seed, spread=0.3):
+    """A fixed batch, collected by a policy near the agent's."""
+    g = torch.Generator().manual_seed(seed)
+    observation = torch.randn(TASKS, STEPS, 2, generator=g, dtype=torch.float64)
+    action = torch.randn(TASKS, STEPS, 2, generator=g, dtype=torch.float64)
+    advantage = torch.randn(TASKS, STEPS, generator=g, dtype=torch.float64)
+    mask = torch.ones(TASKS, STEPS, dtype=torch.float64)
+    mask[0, STEPS // 2 :] = 0
+    noise = torch.randn(TASKS, STEPS, generator=g, dtype=torch.float64)
+    mean, log_std = gaussian(agent.parameters, observation)
+    old = log_probability(mean, log_std.expand(TASKS, 2), action) + spread * noise
+    return Batch(observation, action, advantage, mask, old.detach())
+
+
+def meta_loss(agent, theta, supports, query):
+    return surrogate(agent.through_adaptation(theta, supports), query).mean()
+
+
+@pytest.mark.parametrize("inner_steps", [1, 2])
+def test_meta_gradient_equals_central_differences(family, inner_steps):
+    agent = agent_of(family)
+    supports = [batch_of(agent, seed) for seed in range(inner_steps)]
+    query = batch_of(agent, 9)
+    theta = flatten(agent.parameters).requires_grad_()
+    (gradient,) = torch.autograd.grad(meta_loss(agent, theta, supports, query), theta)
+
+    step = 1e-5
+    numeric = torch.empty_like(gradient)
+    for i in range(len(theta)):
+        ends = []
+        for sign in (1, -1):
+            point = theta.detach().clone()
+            point[i] += sign * step
+            # The inner step itself needs a gradient.
+            ends.append(meta_loss(agent, point.requires_grad_(), supports, query))
+        numeric[i] = (ends[0] - ends[1]).detach() / (2 * step)
+    error = (gradient - numeric).norm() / numeric.norm()
+    assert error < 1e-6
+
+
+def test_first_order_differs_and_ignores_the_second_derivative(family):
+    agent, first = agent_of(family), agent_of(family, FOMAML)
+    support, query = batch_of(agent, 0), batch_of(agent, 9)
+    theta = flatten(agent.parameters).requires_grad_()
+    (exact,) = torch.autograd.grad(meta_loss(agent, theta, [support], query), theta)
+    (short,) = torch.autograd.grad(meta_loss(first, theta, [support], query), theta)
+    # First order: the mean over tasks of the gradient at the adapted parameters.
+    adapted = {
+        name: p.detach().requires_grad_()
+        for name, p in agent.through_adaptation(theta, [support]).items()
+    }
+    gradients = torch.autograd.grad(
+        surrogate(adapted, query).mean(), list(adapted.values())
+    )
+    expected = torch.cat([g.sum(0).reshape(-1) for g in gradients])
+    torch.testing.assert_close(short, expected)
+    assert (exact - short).norm() / exact.norm() > 1e-3
+
+
+class Net(nn.Module):
+    """The same policy as a module, for TorchOpt."""
+
+    def __init__(self, parameters):
+        super().__init__()
+        self.held = nn.ParameterDict(
+            {name: nn.Parameter(p.clone()) for name, p in parameters.items()}
+        )
+
+    def loss(self, batch, task):
+        one = Batch(*(getattr(batch, f.name)[task] for f in dataclasses.fields(batch)))
+        x = one.observation
+        x = torch.tanh(x @ self.held["weight0"] + self.held["bias0"])
+        x = torch.tanh(x @ self.held["weight1"] + self.held["bias1"])
+        mean = x @ self.held["weight2"] + self.held["bias2"]
+        normal = torch.distributions.Normal(mean, self.held["log_std"].exp())
+        log_ratio = normal.log_prob(one.action).sum(-1) - one.old_log_probability
+        gain = log_ratio.exp() * one.advantage * one.mask
+        return -gain.sum() / one.mask.sum()
+
+
+def test_meta_gradient_equals_torchopt(family):
+    agent = agent_of(family)
+    support, query = batch_of(agent, 0), batch_of(agent, 9)
+    theta = flatten(agent.parameters).requires_grad_()
+    (ours,) = torch.autograd.grad(meta_loss(agent, theta, [support], query), theta)
+
+    net = Net(agent.parameters)
+    optimizer = torchopt.MetaSGD(net, lr=agent.config.inner_lr)
+    leaves = list(net.parameters())
+    names = [name.removeprefix("held.") for name, _ in net.named_parameters()]
+    start = torchopt.extract_state_dict(net), torchopt.extract_state_dict(optimizer)
+    losses = []
+    for task in range(TASKS):
+        optimizer.step(net.loss(support, task))
+        losses.append(net.loss(query, task))
+        torchopt.recover_state_dict(net, start[0])
+        torchopt.recover_state_dict(optimizer, start[1])
+    gradients = torch.autograd.grad(torch.stack(losses).mean(), leaves)
+    named = dict(zip(names, gradients, strict=True))
+    theirs = torch.cat([named[name].reshape(-1) for name in agent.parameters])
+    assert (ours - theirs).norm() / theirs.norm() < 1e-10
+
+
+@pytest.mark.parametrize("kind", [MAML, FOMAML])
+def test_fisher_product_is_the_hessian_of_the_kl_at_the_adapted_policies(family, kind):
+    agent = agent_of(family, kind, cg_damping=0.0)
+    batches = [batch_of(agent, 0), batch_of(agent, 9)]
+    theta = flatten(agent.parameters).requires_grad_()
+    product = agent._fisher(theta, batches)
+
+    adapted = agent.through_adaptation(theta, batches[:1])
+    new = gaussian(adapted, batches[1].observation)
+    old = [part.detach() for part in new]
+    mask = batches[1].mask
+    kl = (kl_divergence(*old, *new) * mask).sum(-1) / mask.sum(-1)
+    (slope,) = torch.autograd.grad(kl.mean(), theta, create_graph=True)
+    assert slope.norm() < 1e-12
+    g = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        v = torch.randn(len(theta), generator=g, dtype=torch.float64)
+        (hessian_v,) = torch.autograd.grad(slope @ v, theta, retain_graph=True)
+        torch.testing.assert_close(product(v), hessian_v, rtol=1e-9, atol=1e-12)
+
+
+def test_a_tasks_inner_step_does_not_depend_on_the_others(family):
+    agent = agent_of(family)
+    batch = batch_of(agent, 0)
+    stacked = {n: p.expand(TASKS, *p.shape) for n, p in agent.parameters.items()}
+    together = agent.adapted(stacked, batch)
+    alone = agent.adapted(
+        {n: p[1:2] for n, p in stacked.items()},
+        Batch(*(v[1:2] for v in vars(batch).values())),
+    )
+    for name, p in together.items():
+        torch.testing.assert_close(p[1:2], alone[name])
+
+
+def test_outer_step_improves_within_the_kl_limit(family):
+    agent = MAML(family, MAML.Config(hidden=(16,), tasks=4, episodes=5), seed=0)
+    sampler = Sampler(family, seed=0)
+    before = flatten(agent.parameters)
+    metrics = agent.train_step(sampler)
+    assert metrics["improvement"] > 0
+    assert 0 < metrics["kl"] <= agent.config.max_kl
+    assert not torch.equal(before, flatten(agent.parameters))
+
+
+def test_deployed_policy_learns_from_every_episode_so_far(family):
+    agent = MAML(family, MAML.Config(hidden=(8,), episodes=4), seed=0)
+    sampler = Sampler(family, seed=0)
+    tasks = sampler.tasks(3)
+    adaptation = agent.adaptation(3)
+    start = adaptation.deployed().parameters["bias0"]
+    one = sampler.collect(tasks, 1, adaptation, "a")
+    adaptation.absorb(one)
+    assert adaptation.round == 3
+    provisional = adaptation.deployed().parameters["bias0"]
+    assert not torch.equal(start, provisional)
+    # Collection goes on with the start until the round is full.
+    assert torch.equal(adaptation.parameters["bias0"], start)
+    adaptation.absorb(sampler.collect(tasks, 3, adaptation, "b"))
+    assert adaptation.round == 4
+    assert torch.equal(
+        adaptation.parameters["bias0"], adaptation.deployed().parameters["bias0"]
+    )
+
+
+def test_unflatten_keeps_names(family):
+    agent = agent_of(family)
+    assert list(unflatten(flatten(agent.parameters), agent.parameters)) == list(
+        agent.parameters
+    )
