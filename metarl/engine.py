@@ -6,15 +6,27 @@ leave MUJOCO_LOG.TXT in the user's folder and repeat itself from every thread; m
 counts and reports diverging simulations itself.
 """
 
+import ctypes
 import os
 import sys
+
+
+def _backend() -> str:
+    """EGL where it is installed; without it, MuJoCo's import would fail."""
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return "disabled"
+    return "egl"
+
 
 if (
     sys.platform.startswith("linux")
     and not os.environ.get("DISPLAY")
     and not os.environ.get("WAYLAND_DISPLAY")
+    and not os.environ.get("MUJOCO_GL")
 ):
-    os.environ.setdefault("MUJOCO_GL", "egl")
+    os.environ["MUJOCO_GL"] = _backend()
 
 import mujoco
 

@@ -125,4 +125,4 @@ def _radius(model: mujoco.MjModel, data: Any) -> float:
         reach(data.site_xpos, model.site_size.max(-1, initial=0.0)),
     )
     # A goal far away must not shrink the robot to a dot either.
-    return min(every, 10 * size) if size > 0 else model.stat.extent / 2
+    return min(every, 40 * size) if size > 0 else model.stat.extent / 2

@@ -17,7 +17,7 @@ def evaluation(
     seed: int = 0,
     *,
     family: str = "cheetah-direction",
-    tasks: int = 16,
+    tasks: int = 12,
     splits: dict[str, float] = SPLITS,
     success: bool = True,
 ) -> dict[str, Any]:
