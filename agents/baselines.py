@@ -36,7 +36,7 @@ KL_BAND = 2.0
 
 
 @dataclass(frozen=True)
-class Config:
+class PPOConfig:
     """Hyper-parameters of the PPO baselines."""
 
     simulations: int = 512
@@ -71,14 +71,16 @@ class Randomized(Agent):
     """PPO over the train box, deployed without adaptation."""
 
     name: ClassVar[str] = "randomized"
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = PPOConfig
 
-    def __init__(self, family: TaskFamily, config: Config, seed: int) -> None:
+    def __init__(self, family: TaskFamily, config: PPOConfig, seed: int) -> None:
         super().__init__(family, config, seed)
         observation_size, action_size = sizes(family, self.sees_task)
         self.learning_rate = config.learning_rate
         self.normaliser = RunningMeanStd(shape=(observation_size,))
         self._ppo: PPO | None = None
+        self._callback: Any = None
+        self._return = float("nan")
         self._awaiting: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         with _seeded(key(seed, "initial policy")):
             self.policy = ActorCriticPolicy(
@@ -161,7 +163,6 @@ class Randomized(Agent):
         ppo.set_logger(Logger(folder=None, output_formats=[]))
         ppo.policy.load_state_dict(self.policy.state_dict())
         self.policy = ppo.policy
-        self._return = float("nan")
         _, self._callback = ppo._setup_learn(10**12)
         ppo.lr_schedule = lambda _: self.learning_rate
         if self._awaiting is not None:

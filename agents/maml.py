@@ -44,7 +44,7 @@ from metarl.world.rollout import Episodes, Percept, concatenate
 
 
 @dataclass(frozen=True)
-class Config:
+class MAMLConfig:
     """Hyper-parameters of MAML. Defaults: half-cheetah tasks."""
 
     inner_lr: float = 0.1
@@ -161,9 +161,9 @@ class MAML(Agent):
     """Learns initial parameters from which one gradient step goes far."""
 
     name: ClassVar[str] = "maml"
-    Config: ClassVar[type] = Config
+    Config: ClassVar[type] = MAMLConfig
 
-    def __init__(self, family: TaskFamily, config: Config, seed: int) -> None:
+    def __init__(self, family: TaskFamily, config: MAMLConfig, seed: int) -> None:
         super().__init__(family, config, seed)
         self.parameters = gaussian_parameters(
             *sizes(family),
@@ -231,7 +231,7 @@ class MAML(Agent):
         (gradient,) = torch.autograd.grad(loss, theta)
         before = float(loss.detach())
         with torch.no_grad():
-            old = [part.detach() for part in gaussian(adapted, query.observation)]
+            old = gaussian(adapted, query.observation)
         del adapted
 
         product = self._fisher(theta, batches)
@@ -244,7 +244,8 @@ class MAML(Agent):
         @torch.no_grad()
         def evaluate(point: Tensor) -> tuple[float, float]:
             parameters = self.through_adaptation(point, supports)
-            kl = kl_divergence(*old, *gaussian(parameters, query.observation))
+            new = gaussian(parameters, query.observation)
+            kl = kl_divergence(*old, *new)
             return (
                 float(surrogate(parameters, query).mean()),
                 float(estimators.masked_mean(kl, query.mask).mean()),
@@ -335,7 +336,7 @@ class GradientAdaptation:
 
 
 @dataclass(frozen=True)
-class FirstOrderConfig(Config):
+class FOMAMLConfig(MAMLConfig):
     """Hyper-parameters of first-order MAML."""
 
     second_order: bool = False
@@ -346,4 +347,4 @@ class FOMAML(MAML):
     """MAML with the inner gradient held constant: cheaper, and often as good."""
 
     name: ClassVar[str] = "fomaml"
-    Config: ClassVar[type] = FirstOrderConfig
+    Config: ClassVar[type] = FOMAMLConfig

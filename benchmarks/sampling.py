@@ -23,7 +23,8 @@ import tyro
 from metarl.files import replacing
 from metarl.learning.policies import GaussianPolicy, gaussian_parameters, stack
 from metarl.randomness import torch_generator
-from metarl.runs.folder import commit, make_family
+from metarl.registry import make_family
+from metarl.runs.folder import commit
 from metarl.world.environment import Environment, sizes
 from metarl.world.rollout import collect, one_torch_thread
 

@@ -113,7 +113,7 @@ def make_table(
     lines = [
         "# Half-cheetah forward/backward: the MAML paper's row",
         "",
-        "Mean return of the test tasks after 0 to 3 gradient steps of 20 episodes each;",
+        "Mean return of the test tasks after 0 to 3 gradient steps of 20 episodes;",
         f"{len(points)} seeds, {len(points[0][0]['return'])} tasks, 95 % bootstrap",
         "intervals over seeds, then tasks.",
         "",

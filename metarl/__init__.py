@@ -27,7 +27,7 @@ _HOMES = {
     "TaskFamily": "metarl.family",
     "evaluate": "metarl.api",
     "load": "metarl.api",
-    "make_family": "metarl.runs.folder",
+    "make_family": "metarl.registry",
     "make_vec": "metarl.api",
     "report": "metarl.api",
     "resume": "metarl.learning.training",

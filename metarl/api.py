@@ -13,7 +13,8 @@ from metarl.pictures.gl import require_gl
 from metarl.pictures.record import record
 from metarl.pictures.report import write_report
 from metarl.pictures.video import film
-from metarl.runs.folder import Run, make_family
+from metarl.registry import make_family
+from metarl.runs.folder import Run
 from metarl.tasks import Task
 from metarl.world.environment import Environment
 from metarl.world.faces import GymnasiumVectorEnv
@@ -81,7 +82,7 @@ def video(
     index: int = 0,
     after: Sequence[int] | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Film a run's agent on one task, before and after adaptation side by side.
 
@@ -92,7 +93,7 @@ def video(
         after: episodes of adaptation before each panel; default: none, and one round
             of the agent.
         seed: freezes the split and the noise.
-        progress: told the share that is done.
+        progress: told (frames drawn, frames in all).
 
     Returns:
         The mp4 file.

@@ -129,7 +129,7 @@ def _info(arguments: list[str]) -> int:
 
     reference = _parse(info, "info", arguments)
     from metarl.describe import describe
-    from metarl.runs.folder import make_family
+    from metarl.registry import make_family
 
     describe(make_family(reference))
     return 0

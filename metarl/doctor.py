@@ -1,7 +1,6 @@
 """What works on this machine, and how to get what does not."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
@@ -10,7 +9,6 @@ from importlib import metadata
 def examine() -> int:
     """Print a line for each capability. Returns 1 if a needed one is missing."""
     checks: list[tuple[str, bool, Callable[[], str | None]]] = [
-        ("Python 3.11 or later", True, _python),
         ("packages", True, _packages),
         ("simulation on all cores", True, _simulation),
         ("rendering (videos)", False, _rendering),
@@ -26,12 +24,6 @@ def examine() -> int:
         if problem is not None:
             print(f"         {problem}")
     return int(failed)
-
-
-def _python() -> str | None:
-    if sys.version_info >= (3, 11):
-        return None
-    return f"This is Python {sys.version.split()[0]}; install 3.11 or later."
 
 
 def _packages() -> str | None:
@@ -90,7 +82,7 @@ def _links() -> str | None:
 
     try:
         for kind in ("families", "agents"):
-            find(kind, next(iter(names(kind))))  # type: ignore[arg-type]
+            find(kind, next(iter(names(kind))))
     except ImportError as error:
         return f"{error}. Clone with symbolic links, or install the wheel."
     return None

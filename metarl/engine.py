@@ -28,7 +28,7 @@ if (
 ):
     os.environ["MUJOCO_GL"] = _backend()
 
-import mujoco
+import mujoco  # noqa: E402
 
 _log = mujoco.MjLogConfig.get()
 _log.logto_file = False

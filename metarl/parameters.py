@@ -20,10 +20,15 @@ Value = float | tuple[float, ...] | str | int | bool
 
 
 def _intervals(ranges: Interval | Sequence[Interval] | None) -> tuple[Interval, ...]:
-    if ranges is None or len(ranges) == 0:
+    """One interval or several as a tuple of them.
+
+    Raises:
+        TypeError, ValueError: for anything else.
+    """
+    if ranges is None:
         return ()
     if isinstance(ranges[0], int | float):
-        return ((float(ranges[0]), float(ranges[1])),)  # type: ignore[arg-type]
+        ranges = (ranges,)  # type: ignore[assignment]
     return tuple((float(low), float(high)) for low, high in ranges)  # type: ignore[misc]
 
 
@@ -52,8 +57,21 @@ class Parameter:
     """Number of components; 1 is a plain number."""
     goal: bool = False
     """Whether it describes the job (a goal) rather than the dynamics."""
+    switches: bool = True
+    """Whether it can change in mid-episode, as a limb's length cannot."""
     about: str = ""
     """One line for people."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether tasks of the train box differ in it."""
+        low, high = self.trained[0]
+        return low < high
+
+    @property
+    def trained(self) -> tuple[Interval, ...]:
+        """The train range, as the one interval that training draws from."""
+        return _intervals(self.train)
 
     def validate(self, name: str) -> None:
         """Check ranges and nominal value.
@@ -66,11 +84,15 @@ class Parameter:
             raise InputError(f"{where}: scale={self.scale!r} is not 'linear' or 'log'.")
         if self.size < 1:
             raise InputError(f"{where}: size={self.size} must be at least 1.")
-        shells = {
-            "train": _intervals(self.train),
-            "near": _intervals(self.near),
-            "far": _intervals(self.far),
-        }
+        shells = {}
+        for field in ("train", "near", "far"):
+            given = getattr(self, field)
+            try:
+                shells[field] = _intervals(given)
+            except (TypeError, ValueError, IndexError) as error:
+                raise InputError(
+                    f"{where}: {field}={given!r} is not an interval (low, high)."
+                ) from error
         if len(shells["train"]) != 1:
             raise InputError(f"{where}: train={self.train!r} must be one interval.")
         seen: list[tuple[str, Interval]] = []
@@ -100,8 +122,8 @@ class Parameter:
     @property
     def bounds(self) -> Interval:
         """Smallest and largest value that any split draws."""
-        every = [self.train, *_intervals(self.near), *_intervals(self.far)]
-        return float(min(b[0] for b in every)), float(max(b[1] for b in every))
+        every = [*self.trained, *_intervals(self.near), *_intervals(self.far)]
+        return min(low for low, _ in every), max(high for _, high in every)
 
     def coerce(self, name: str, value: Any) -> float | tuple[float, ...]:
         """Return ``value`` as a float or a tuple of floats.
@@ -157,9 +179,24 @@ class Parameter:
             values.append(math.exp(position) if self.scale == "log" else position)
         return values[0] if self.size == 1 else tuple(values)
 
+    def is_part(self, part: Any) -> bool:
+        """Whether an interval is a true part of the train range."""
+        ((low, high),) = self.trained
+        inside: bool = low <= part[0] < part[1] <= high
+        return inside and tuple(part) != (low, high)
+
+    def in_part(self, value: float | tuple[float, ...], part: Any) -> bool:
+        """Whether a value (each component of a vector) lies in an interval."""
+        items = value if isinstance(value, tuple) else (value,)
+        return all(part[0] <= item <= part[1] for item in items)
+
+    def draw_part(self, streams: Streams, part: Any) -> Any:
+        """Draw a value from an interval."""
+        return self.draw(streams, [tuple(part)])
+
     def distance(self, value: float | tuple[float, ...]) -> float:
         """How far outside the train range, in train widths on its scale (0 inside)."""
-        low, high = (self._warp(bound) for bound in self.train)
+        low, high = (self._warp(bound) for bound in self.trained[0])
         # A range of zero width has no width of its own to measure by.
         width = high - low or (1.0 if self.scale == "log" else abs(high) or 1.0)
         items = value if isinstance(value, tuple) else (value,)
@@ -192,8 +229,23 @@ class Choice:
     """SI unit, for people."""
     goal: bool = False
     """Whether it describes the job (a goal) rather than the dynamics."""
+    switches: bool = True
+    """Whether it can change in mid-episode, as an object's shape cannot."""
+    nominal_share: float | None = None
+    """Share of train tasks with the nominal value; the rest is drawn from the other
+    values. By default all values are drawn alike."""
     about: str = ""
     """One line for people."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether tasks of the train box differ in it."""
+        return len(self.train) > 1
+
+    @property
+    def trained(self) -> tuple[Any, ...]:
+        """The values that training draws from."""
+        return self.train
 
     def validate(self, name: str) -> None:
         """Check that the values are distinct and the nominal one is among them.
@@ -208,6 +260,14 @@ class Choice:
                 raise InputError(
                     f"Choice {name!r}: {value!r} must be a string, number or bool."
                 )
+        share = self.nominal_share
+        if share is not None and not (
+            0 <= share < 1 and self.nominal in self.train and self.varies
+        ):
+            raise InputError(
+                f"Choice {name!r}: nominal_share={share} must be in [0, 1), of a "
+                "nominal value that is one of several in train."
+            )
         if len(set(self.values)) != len(self.values):
             raise InputError(f"Choice {name!r}: {self.values!r} repeats a value.")
         self.coerce(name, self.nominal)
@@ -234,7 +294,23 @@ class Choice:
 
     def draw(self, streams: Streams, values: Sequence[Any]) -> Any:
         """Draw one of ``values`` (streams: n = 1)."""
+        if self.nominal_share is not None and tuple(values) == tuple(self.train):
+            if float(streams.uniform()) < self.nominal_share:
+                return self.nominal
+            values = [value for value in values if value != self.nominal]
         return values[int(streams.integers(len(values)))]
+
+    def is_part(self, part: Any) -> bool:
+        """Whether some values are a true part of those that are trained on."""
+        return bool(part) and set(part) < set(self.train)
+
+    def in_part(self, value: Any, part: Any) -> bool:
+        """Whether a value is among some."""
+        return value in part
+
+    def draw_part(self, streams: Streams, part: Any) -> Any:
+        """Draw one of some values."""
+        return self.draw(streams, part)
 
     def distance(self, value: Any) -> float:
         """0 for a value that was trained on, 1 for one that was not."""

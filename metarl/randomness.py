@@ -13,6 +13,7 @@ number generators", OOPSLA 2014) used as a counter-based generator.
 
 import hashlib
 import math
+import numbers
 
 import numpy as np
 import torch
@@ -28,7 +29,10 @@ _MASK = (1 << 64) - 1
 
 def key(*parts: int | float | str | None) -> int:
     """A 64-bit key for a purpose that is named by numbers and strings."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    plain = tuple(
+        int(part) if isinstance(part, numbers.Integral) else part for part in parts
+    )
+    digest = hashlib.blake2b(repr(plain).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 

@@ -8,12 +8,16 @@ the entry-point group ``metarl.plugins``, which returns ``{"families": {name:
 import functools
 import importlib
 import importlib.util
+import inspect
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from metarl.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from metarl.family import TaskFamily
 
 Kind = Literal["families", "agents"]
 
@@ -44,7 +48,7 @@ def names(kind: Kind) -> dict[str, str]:
     return dict(_registered()[kind])
 
 
-def find(kind: Kind, reference: str) -> type:
+def find(kind: Kind, reference: str) -> Any:
     """The class behind a registered name, ``module:Class`` or ``file.py:Class``.
 
     Raises:
@@ -54,12 +58,34 @@ def find(kind: Kind, reference: str) -> type:
     target = known.get(reference, reference)
     if ":" not in target:
         raise unknown(_SINGULAR[kind], reference, known)
-    found = _import(target)
-    if not isinstance(found, type):
+    found: Any = _import(target)
+    if not inspect.isclass(found):
         raise InputError(f"{reference!r} is not a class.")
-    if reference in known and kind == "families":
-        found.name = reference  # type: ignore[attr-defined]
+    if reference in known:
+        named: Any = found  # an agent or a family: both have a name
+        named.name = reference
     return found
+
+
+def make_family(reference: str, **options: Any) -> "TaskFamily":
+    """A family by its name, ``module:Class`` or ``file.py:Class``.
+
+    Args:
+        reference: see this module.
+        options: arguments of the family, such as ``horizon=100``.
+
+    Raises:
+        InputError: for an unknown name or option.
+    """
+    from metarl.family import TaskFamily
+
+    family_class = find("families", reference)
+    if not issubclass(family_class, TaskFamily):
+        raise InputError(f"{reference!r} is not a TaskFamily.")
+    try:
+        return family_class(**options)
+    except TypeError as error:
+        raise InputError(f"Family {reference!r}: {error}.") from error
 
 
 def _import(reference: str) -> Any:

@@ -114,7 +114,7 @@ class Task:
                 pairs(plain["values"]),
                 switch and Switch(float(switch["at"]), pairs(switch["values"])),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"Not a task: {plain!r} ({error!r}).") from error
 
     def to_json(self) -> str:
@@ -180,13 +180,7 @@ class ParameterSpace:
             if name not in self.parameters:
                 raise unknown("parameter in composition:", name, self.parameters)
             parameter = self.parameters[name]
-            inside = (
-                set(part) < set(parameter.train)
-                if isinstance(parameter, Choice)
-                else parameter.train[0] <= part[0] < part[1] <= parameter.train[1]
-                and tuple(part) != tuple(parameter.train)
-            )
-            if not inside:
+            if not parameter.is_part(part):
                 raise InputError(
                     f"composition[{name!r}]={part!r} must be a true part of "
                     f"train={parameter.train!r}."
@@ -208,12 +202,11 @@ class ParameterSpace:
         return tuple(split for split in SPLITS if allowed[split])
 
     def _switching(self) -> list[str]:
-        """Parameters of the dynamics that vary in training."""
+        """Parameters of the dynamics that can change in mid-episode."""
         return [
             name
             for name, p in self.parameters.items()
-            if not p.goal
-            and (len(p.train) > 1 if isinstance(p, Choice) else p.train[0] < p.train[1])
+            if p.switches and p.varies and not p.goal
         ]
 
     def task(self, **values: Any) -> Task:
@@ -239,6 +232,10 @@ class ParameterSpace:
         Raises:
             InputError: naming the parameter, the value and the bound.
         """
+        if task.family != self.family:
+            raise InputError(
+                f"A task of family {task.family!r} is no task of {self.family!r}."
+            )
         checked = self.task(**dict(task.values))
         if task.switch is not None:
             after = self.task(**dict(task.switch.values))
@@ -274,16 +271,14 @@ class ParameterSpace:
                 values[name] = parameter.draw(streams, parameter.shell(split))
         elif split == "composition":
             for name, part in self.composition.items():
-                parameter = self.parameters[name]
-                corner = part if isinstance(parameter, Choice) else [tuple(part)]
                 streams = _streams(seed, split, index, name, "corner")
-                values[name] = parameter.draw(streams, corner)
+                values[name] = self.parameters[name].draw_part(streams, part)
         task = self.task(**values)
         if split == "switch":
             later = self._inside("switch, afterwards", index, seed)
-            kept = {name: values[name] for name, p in self.parameters.items() if p.goal}
+            changed = {name: later[name] for name in self._switching()}
             unit = float(_streams(seed, split, index, "", "time").uniform())
-            after = self.task(**{**later, **kept})
+            after = self.task(**{**values, **changed})
             at = (0.25 + 0.5 * unit) * duration
             task = replace(task, switch=Switch(at, after.values))
         return task
@@ -293,9 +288,8 @@ class ParameterSpace:
         for attempt in range(1000):
             values = {}
             for name, p in self.parameters.items():
-                inside = p.train if isinstance(p, Choice) else [p.train]
                 streams = _streams(seed, split, index, name, attempt)
-                values[name] = p.draw(streams, inside)
+                values[name] = p.draw(streams, p.trained)
             if not self.in_corner(values):
                 return values
         raise InputError(f"The composition of {self.family!r} leaves no train task.")
@@ -303,9 +297,7 @@ class ParameterSpace:
     def in_corner(self, values: Mapping[str, Any]) -> bool:
         """Whether values lie in the corner that training never draws."""
         return bool(self.composition) and all(
-            values[name] in part
-            if isinstance(self.parameters[name], Choice)
-            else part[0] <= values[name] <= part[1]
+            self.parameters[name].in_part(values[name], part)
             for name, part in self.composition.items()
         )
 

@@ -189,6 +189,6 @@ def _evaluate_split(
 
 
 def _mean_known(values: Tensor) -> list[float] | None:
-    """Mean over the copies that have a value; None for a measure that does not exist."""
+    """Mean over the copies that have a value; None for a measure not defined."""
     means = values.double().nanmean(1).tolist()
     return None if all(math.isnan(mean) for mean in means) else means

@@ -11,6 +11,7 @@ same functions run one policy per task as batched matrix products:
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def network_parameters(
         last_scale: factor on the last layer's weights.
     """
     parameters: Parameters = {}
-    for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         bound = math.sqrt(6 / (fan_in + fan_out))
         unit = torch.rand(fan_in, fan_out, generator=generator)
         weight = bound * (2 * unit - 1)

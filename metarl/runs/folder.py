@@ -24,7 +24,7 @@ from metarl.errors import InputError, RunError
 from metarl.family import TaskFamily
 from metarl.files import read_json, replacing, write_json
 from metarl.learning.agent import Agent
-from metarl.registry import find
+from metarl.registry import find, make_family
 from metarl.runs import checkpoint
 
 
@@ -62,25 +62,6 @@ class RunConfig:
         except TypeError as error:
             raise InputError(f"Agent {self.agent!r}: {error}.") from error
         return family, agent_class(family, config, self.seed)
-
-
-def make_family(reference: str, **options: Any) -> TaskFamily:
-    """The family behind a name, ``module:Class`` or ``file.py:Class``.
-
-    Args:
-        reference: see `metarl.registry`.
-        options: arguments of the family, such as ``horizon=100``.
-
-    Raises:
-        InputError: for an unknown name or option.
-    """
-    family_class = find("families", reference)
-    if not issubclass(family_class, TaskFamily):
-        raise InputError(f"{reference!r} is not a TaskFamily.")
-    try:
-        return family_class(**options)
-    except TypeError as error:
-        raise InputError(f"Family {reference!r}: {error}.") from error
 
 
 def tuples(config: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from metarl.engine import mujoco
 from metarl.errors import InputError
 from metarl.family import TaskFamily
-from metarl.registry import find, names
+from metarl.registry import make_family, names
 from metarl.tasks import Task
 from metarl.world.environment import Environment, Step
 
@@ -58,8 +58,8 @@ class GymnasiumEnv(gymnasium.Env):
         **options: Any,
     ) -> None:
         if isinstance(family, str):
-            family = find("families", family)(**options)
-        if render_mode not in (None, *self.metadata["render_modes"]):
+            family = make_family(family, **options)
+        if render_mode not in (None, "rgb_array"):
             raise InputError(f"render_mode={render_mode!r} is not 'rgb_array'.")
         if not isinstance(task, Task):
             task = family.task(**(task or {}))

@@ -86,9 +86,13 @@ def concatenate(parts: list[Episodes]) -> Episodes:
     def join(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts], 1)
 
-    names = ("observation", "action", "reward", "mask", "length", "terminated")
     return Episodes(
-        **{name: join(name) for name in names},
+        observation=join("observation"),
+        action=join("action"),
+        reward=join("reward"),
+        mask=join("mask"),
+        length=join("length"),
+        terminated=join("terminated"),
         diverged=join("diverged"),
         success=join("success"),
     )

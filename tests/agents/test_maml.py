@@ -11,7 +11,7 @@ from metarl.agents.maml import FOMAML, MAML, Batch, surrogate
 from metarl.learning.agent import Sampler
 from metarl.learning.optimization import flatten, unflatten
 from metarl.learning.policies import gaussian, kl_divergence, log_probability
-from metarl.runs.folder import make_family
+from metarl.registry import make_family
 
 TASKS, STEPS = 3, 40
 
