@@ -11,6 +11,7 @@ learn, subclass `metarl.Agent`. Nothing heavy is imported before it is used.
 """
 
 import importlib
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ _HOMES = {
     "load": "metarl.api",
     "make_family": "metarl.registry",
     "make_vec": "metarl.api",
+    "register_gymnasium": "metarl.registry",
     "report": "metarl.api",
     "resume": "metarl.learning.training",
     "train": "metarl.learning.training",
@@ -49,3 +51,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if "gymnasium" in sys.modules:
+    # `import gymnasium, metarl` is enough for gymnasium.make("metarl/..."); without
+    # gymnasium, its import would only make the command line slow.
+    importlib.import_module("metarl.registry").register_gymnasium(built_in=True)

@@ -288,20 +288,23 @@ def _resume(arguments: list[str]) -> int:
     import tyro
 
     def resume(
-        run: Annotated[Path, tyro.conf.Positional], checkpoint_seconds: float = 60.0
-    ) -> tuple[Path, float]:
+        run: Annotated[Path, tyro.conf.Positional],
+        steps: int | None = None,
+        checkpoint_seconds: float = 60.0,
+    ) -> tuple[Path, int | None, float]:
         """Go on with a run that was stopped.
 
         Args:
             run: its folder.
+            steps: ask for more control steps than it was started with.
             checkpoint_seconds: time between checkpoints.
         """
-        return run, checkpoint_seconds
+        return run, steps, checkpoint_seconds
 
-    path, checkpoint_seconds = _parse(resume, "resume", arguments)
+    options = _parse(resume, "resume", arguments)
     from metarl.learning.training import resume as go_on
 
-    run = go_on(path, checkpoint_seconds)
+    run = go_on(*options)
     print(f"Trained. Run folder: {run.path}")
     return 0
 

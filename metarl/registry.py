@@ -88,6 +88,30 @@ def make_family(reference: str, **options: Any) -> "TaskFamily":
         raise InputError(f"Family {reference!r}: {error}.") from error
 
 
+def gymnasium_id(name: str) -> str:
+    """The gymnasium id of a registered family: "point-goal" is metarl/PointGoal-v0."""
+    return "metarl/" + "".join(p.capitalize() for p in name.split("-")) + "-v0"
+
+
+def register_gymnasium(built_in: bool = False) -> None:
+    """Register families with gymnasium. None is imported before `gymnasium.make`.
+
+    Args:
+        built_in: leave out the families of plug-ins. `import metarl` does: a plug-in
+            may be what imports it.
+    """
+    import gymnasium
+
+    families = _import(_BUILT_IN[0])()["families"] if built_in else names("families")
+    for name in families:
+        if gymnasium_id(name) not in gymnasium.registry:
+            gymnasium.register(
+                gymnasium_id(name),
+                entry_point="metarl.world.faces:GymnasiumEnv",
+                kwargs={"family": name},
+            )
+
+
 def _import(reference: str) -> Any:
     """The object named by ``module:name`` or ``path/to/file.py:name``."""
     place, _, attribute = reference.rpartition(":")

@@ -55,7 +55,7 @@ def train(
         family_options: arguments of the family.
         agent_config: fields of the agent's config.
         command: what a person typed, for the record.
-        reuse: if ``out`` holds a run that was asked to do just this, go on with it.
+        reuse: if ``out`` holds this run or its beginning, go on with it.
         checkpoint_seconds: time between checkpoints.
         quiet: print nothing.
 
@@ -78,7 +78,7 @@ def train(
         command,
     )
     if reuse and (found := find_run(config, out)):
-        return resume(found.path, checkpoint_seconds, quiet)
+        return resume(found.path, steps, checkpoint_seconds, quiet)
     config.build()  # a wrong name or option leaves no folder behind
     run = Run.create(config, out)
     _loop(run, *_fresh(run), checkpoint_seconds, quiet)
@@ -86,14 +86,25 @@ def train(
 
 
 def resume(
-    path: Path | str, checkpoint_seconds: float = 60.0, quiet: bool = False
+    path: Path | str,
+    steps: int | None = None,
+    checkpoint_seconds: float = 60.0,
+    quiet: bool = False,
 ) -> Run:
     """Go on with a run from its newest checkpoint, to the bits of an unbroken one.
+
+    Args:
+        path: the run's folder.
+        steps: ask for more control steps than the run was started with.
+        checkpoint_seconds: time between checkpoints.
+        quiet: print nothing.
 
     Raises:
         InputError: if it is no run, or its checkpoint is damaged or foreign.
     """
     run = Run(path)
+    if steps is not None and steps != run.config.steps:
+        run.extend(steps)
     if not checkpoint.checkpoints(run.checkpoints):
         agent, sampler = _fresh(run)
     else:

@@ -130,6 +130,20 @@ class Run:
             return cls(path)
         raise RunError(f"100 runs have started in {path} within a second.")
 
+    def extend(self, steps: int) -> None:
+        """Ask for more control steps than before.
+
+        Raises:
+            InputError: if that is fewer than the run was asked for.
+        """
+        if steps < self.config.steps:
+            raise InputError(
+                f"{self.path} was asked for {self.config.steps:,} control steps "
+                f"already, which is more than {steps:,}."
+            )
+        self.config = dataclasses.replace(self.config, steps=steps)
+        write_json(self.path / "config.json", dataclasses.asdict(self.config))
+
     @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
@@ -184,16 +198,19 @@ class Run:
 
 
 def find_run(config: RunConfig, out: Path | str) -> Run | None:
-    """The newest run below ``out`` that was asked to do the same, if any.
+    """The newest run below ``out`` that is, or is the beginning of, the one asked for.
 
     The command is not compared: it may name other seeds of the same experiment.
     """
+
+    def essence(config: RunConfig) -> str:
+        plain = dataclasses.replace(config, command="", steps=0)
+        return json.dumps(dataclasses.asdict(plain), sort_keys=True)
+
     family, agent = _label(config.family), _label(config.agent)
-    same = dataclasses.asdict(dataclasses.replace(config, command=""))
     for path in sorted(Path(out).glob(f"{family}/{agent}/*/config.json"), reverse=True):
         run = Run(path.parent)
-        found = dataclasses.asdict(dataclasses.replace(run.config, command=""))
-        if json.dumps(found) == json.dumps(same):
+        if essence(run.config) == essence(config) and run.config.steps <= config.steps:
             return run
     return None
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from metarl.engine import mujoco
 from metarl.errors import InputError
 from metarl.family import TaskFamily
-from metarl.registry import make_family, names
+from metarl.registry import make_family
 from metarl.tasks import Task
 from metarl.world.environment import Environment, Step
 
@@ -268,19 +268,3 @@ class StableBaselinesEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """No simulation is wrapped."""
         return [False for _ in self._get_indices(indices)]
-
-
-def gymnasium_id(name: str) -> str:
-    """The gymnasium id of a registered family: "point-goal" is metarl/PointGoal-v0."""
-    return "metarl/" + "".join(p.capitalize() for p in name.split("-")) + "-v0"
-
-
-def register_gymnasium() -> None:
-    """Register every family with gymnasium. Nothing is imported before `make`."""
-    for name in names("families"):
-        if gymnasium_id(name) not in gymnasium.registry:
-            gymnasium.register(
-                gymnasium_id(name),
-                entry_point="metarl.world.faces:GymnasiumEnv",
-                kwargs={"family": name},
-            )

@@ -137,6 +137,19 @@ def test_the_same_request_reuses_its_run(tmp_path):
     assert first.path == again.path != other.path
 
 
+def test_a_run_that_is_extended_equals_a_longer_one(tmp_path):
+    options = {
+        "family_options": {"horizon": 10},
+        "agent_config": TINY["maml"],
+        "quiet": True,
+    }
+    long = train("point-goal", "maml", steps=900, out=tmp_path / "long", **options)
+    short = train("point-goal", "maml", steps=300, out=tmp_path / "short", **options)
+    assert_same_end(long, resume(short.path, steps=900, quiet=True))
+    with pytest.raises(metarl.InputError, match="900 control steps already"):
+        resume(short.path, steps=300)
+
+
 def test_metrics_are_json_lines_with_the_cost_split(tmp_path):
     run = train(
         "point-goal",
