@@ -70,7 +70,6 @@ class PPOConfig:
 class Randomized(Agent):
     """PPO over the train box, deployed without adaptation."""
 
-    name: ClassVar[str] = "randomized"
     Config: ClassVar[type] = PPOConfig
 
     def __init__(self, family: TaskFamily, config: PPOConfig, seed: int) -> None:
@@ -256,7 +255,6 @@ class Randomized(Agent):
 class Oracle(Randomized):
     """The same policy, told the task: what perfect knowledge of the robot is worth."""
 
-    name: ClassVar[str] = "oracle"
     sees_task: ClassVar[bool] = True
 
 

@@ -160,7 +160,6 @@ def inner_step(
 class MAML(Agent):
     """Learns initial parameters from which one gradient step goes far."""
 
-    name: ClassVar[str] = "maml"
     Config: ClassVar[type] = MAMLConfig
 
     def __init__(self, family: TaskFamily, config: MAMLConfig, seed: int) -> None:
@@ -346,5 +345,4 @@ class FOMAMLConfig(MAMLConfig):
 class FOMAML(MAML):
     """MAML with the inner gradient held constant: cheaper, and often as good."""
 
-    name: ClassVar[str] = "fomaml"
     Config: ClassVar[type] = FOMAMLConfig

@@ -138,8 +138,9 @@ def _info(arguments: list[str]) -> int:
 def _train(arguments: list[str]) -> int:
     positional, rest = _leading(arguments, 2)
     if len(positional) < 2:
-        _parse(_TrainUsage, "train", arguments)
-        return 0
+        asked = bool(rest) and rest[0] in ("-h", "--help")
+        print(_TRAIN_USAGE, file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     from metarl.learning.training import train
     from metarl.registry import find
 
@@ -202,20 +203,15 @@ def _train(arguments: list[str]) -> int:
     return 0
 
 
-@dataclasses.dataclass
-class _TrainUsage:
-    """Meta-train an agent on a family.
+_TRAIN_USAGE = """\
+Meta-train an agent on a family.
 
-    `metarl train FAMILY AGENT --help` lists the options of that family and agent.
-    """
+usage: metarl train FAMILY AGENT [options]
 
-    family: str
-    """Registered name, module:Class or file.py:Class: see `metarl list families`."""
-    agent: str
-    """The same: see `metarl list agents`."""
+  FAMILY   registered name, module:Class or file.py:Class: see `metarl list families`
+  AGENT    the same: see `metarl list agents`
 
-    def __post_init__(self) -> None:
-        raise InputError("usage: metarl train FAMILY AGENT [options]")
+`metarl train FAMILY AGENT --help` lists the options of that family and agent."""
 
 
 def _leading(arguments: list[str], count: int) -> tuple[list[str], list[str]]:
@@ -239,6 +235,15 @@ def _options_class(family: type) -> type:
     return made
 
 
+_CONFIG_TYPES: dict[str, type] = {
+    "seed": int,
+    "steps": int,
+    "train_tasks": int,
+    "family_options": dict,
+    "agent_config": dict,
+}
+
+
 def _config_file(arguments: list[str]) -> dict[str, Any]:
     """Take ``--config FILE`` out of the arguments and read the file."""
     from metarl.files import read_json
@@ -253,6 +258,11 @@ def _config_file(arguments: list[str]) -> dict[str, Any]:
             config = read_json(value)
             if not isinstance(config, dict):
                 raise InputError(f"{value} is not a run's config.")
+            for name, kind in _CONFIG_TYPES.items():
+                if not isinstance(config.get(name, kind()), kind):
+                    raise InputError(
+                        f"{value}: {name} is {config[name]!r}, not a {kind.__name__}."
+                    )
             return config
     return {}
 

@@ -3,11 +3,6 @@
 import time
 from pathlib import Path
 
-from metarl import api
-from metarl.errors import RunError
-from metarl.evaluation.statistics import interval
-from metarl.learning.training import train
-
 
 def demo(
     out: Path = Path("runs"),
@@ -30,6 +25,12 @@ def demo(
     Returns:
         The report.
     """
+    # Imported here, so that the command line can show help at once.
+    from metarl import api
+    from metarl.errors import RunError
+    from metarl.evaluation.statistics import interval
+    from metarl.learning.training import train
+
     began = time.monotonic()
     print("1. Meta-training on two directions of running, one body")
     run = train(

@@ -28,7 +28,11 @@ def examine() -> int:
 
 def _packages() -> str | None:
     missing = []
-    for requirement in metadata.requires("metarl") or []:
+    try:
+        requirements = metadata.requires("metarl") or []
+    except metadata.PackageNotFoundError:
+        return "metarl itself is not installed: pip install -e . in its folder"
+    for requirement in requirements:
         if "extra ==" in requirement:
             continue
         name = requirement.split(";")[0]

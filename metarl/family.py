@@ -49,7 +49,7 @@ class TaskFamily:
     """
 
     name: ClassVar[str] = ""
-    """Registered name; the class name for a family that is not registered."""
+    """What its tasks and results are filed under: by default, the class's name."""
     parameters: Mapping[str, Parameter | Choice] = {}
     """What varies. Some names act by themselves: see `metarl.world.disturbances`."""
     composition: Mapping[str, Any] = {}
@@ -66,13 +66,16 @@ class TaskFamily:
     success_measure: str = ""
     """What `success` measures, in words and physical units."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # A subclass of a named family is another family.
+        cls.name = cls.__dict__.get("name", cls.__name__)
+
     def __init__(self, *, horizon: int | None = None) -> None:
         if horizon is not None:
             if horizon < 1:
                 raise InputError(f"horizon={horizon} must be at least 1.")
             self.horizon = horizon
-        if not self.name:
-            type(self).name = type(self).__name__
         self.space = ParameterSpace(self.name, self.parameters, self.composition)
         self.model = functools.lru_cache(maxsize=2048)(self._compile)
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 Kind = Literal["families", "agents"]
 
 _BUILT_IN = ("metarl.envs:plugin", "metarl.agents:plugin")
+_BASES = {
+    "families": "metarl.family:TaskFamily",
+    "agents": "metarl.learning.agent:Agent",
+}
+_NOUNS = {"families": "a TaskFamily", "agents": "an Agent"}
 _SINGULAR = {"families": "family", "agents": "agent"}
 
 
@@ -58,12 +63,12 @@ def find(kind: Kind, reference: str) -> Any:
     target = known.get(reference, reference)
     if ":" not in target:
         raise unknown(_SINGULAR[kind], reference, known)
-    found: Any = _import(target)
+    found = _import(target)
     if not inspect.isclass(found):
         raise InputError(f"{reference!r} is not a class.")
-    if reference in known:
-        named: Any = found  # an agent or a family: both have a name
-        named.name = reference
+    base = _import(_BASES[kind])
+    if not issubclass(found, base):
+        raise InputError(f"{reference!r} is not {_NOUNS[kind]}.")
     return found
 
 
@@ -77,13 +82,9 @@ def make_family(reference: str, **options: Any) -> "TaskFamily":
     Raises:
         InputError: for an unknown name or option.
     """
-    from metarl.family import TaskFamily
-
-    family_class = find("families", reference)
-    if not issubclass(family_class, TaskFamily):
-        raise InputError(f"{reference!r} is not a TaskFamily.")
+    family: type[TaskFamily] = find("families", reference)
     try:
-        return family_class(**options)
+        return family(**options)
     except TypeError as error:
         raise InputError(f"Family {reference!r}: {error}.") from error
 
@@ -120,10 +121,11 @@ def _import(reference: str) -> Any:
     else:
         try:
             module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            if error.name and place.startswith(error.name):
-                raise InputError(f"No module {place!r} (for {reference!r}).") from error
-            raise
+        except (ModuleNotFoundError, TypeError, ValueError) as error:
+            missing = getattr(error, "name", None) or ""
+            if isinstance(error, ModuleNotFoundError) and not place.startswith(missing):
+                raise  # the module is there, but something that it imports is not
+            raise InputError(f"No module {place!r} (for {reference!r}).") from error
     if not hasattr(module, attribute):
         offered = [name for name in vars(module) if not name.startswith("_")]
         raise unknown(f"name in {place}:", attribute, offered)

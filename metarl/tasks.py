@@ -145,8 +145,10 @@ class Task:
 
 def _short(value: Value) -> str:
     if isinstance(value, tuple):
-        return "(" + ", ".join(f"{item:.3g}" for item in value) + ")"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return "(" + ", ".join(map(_short, value)) + ")"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
 
 
 class ParameterSpace:

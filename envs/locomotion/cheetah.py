@@ -199,6 +199,7 @@ class CheetahDirection(Cheetah):
     Reward: velocity in the wanted direction, minus the control cost.
     """
 
+    name = "cheetah-direction"
     parameters = {
         "direction": Choice(1, train=(1, -1), goal=True, about="1 forward, -1 back."),
         **KNOWN_DYNAMICS,
@@ -222,6 +223,7 @@ class CheetahVelocity(Cheetah):
     Reward: minus the velocity error, minus the control cost.
     """
 
+    name = "cheetah-velocity"
     parameters = {
         "velocity": Parameter(
             1.0,
@@ -253,6 +255,7 @@ class CheetahDynamics(Cheetah):
     Reward: forward velocity, minus the control cost.
     """
 
+    name = "cheetah-dynamics"
     parameters = HIDDEN_DYNAMICS
     composition = {"motor_strength": (0.7, 0.8), "density": (1125.0, 1250.0)}
     success_measure = "mean forward velocity above 1 m/s, upright"

@@ -55,6 +55,7 @@ _XML = f"""
 class PointGoal(TaskFamily):
     """Find a goal in the plane from the reward alone."""
 
+    name = "point-goal"
     parameters = {
         "goal": Parameter(
             (0.3, 0.3),

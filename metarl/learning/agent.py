@@ -136,8 +136,6 @@ class Agent(abc.ABC):
         seed: of its initial parameters.
     """
 
-    name: ClassVar[str] = ""
-    """Registered name; the class name for an agent that is not registered."""
     Config: ClassVar[type]
     """Its hyper-parameters: a frozen dataclass with a default for each."""
     sees_task: ClassVar[bool] = False

@@ -25,7 +25,8 @@ class Progress:
 
     def __init__(self, config: RunConfig, quiet: bool) -> None:
         self.total = config.steps
-        self.label = f"{config.agent} on {config.family}"
+        agent, family = (n.rpartition(":")[2] for n in (config.agent, config.family))
+        self.label = f"{agent} on {family}"
         self.quiet = quiet
         self.started = self.printed = time.monotonic()
         self.first_steps = 0

@@ -28,6 +28,8 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], plain: Any) -> Pat
         RunError: if it cannot be written.
     """
     final = folder / f"step_{step}"
+    if final.exists():
+        return final  # a finished run that is resumed ends where it was
     temporary = folder / f".step_{step}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,12 +39,11 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], plain: Any) -> Pat
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(whole, temporary / "weights.safetensors")
         write_json(temporary / "state.json", {"format": FORMAT, **plain})
-        if final.exists():
-            shutil.rmtree(final)
         os.replace(temporary, final)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
         raise RunError(f"Cannot write checkpoint {final}: {error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     for _, old in checkpoints(folder)[:-KEEP]:
         shutil.rmtree(old)
     return final

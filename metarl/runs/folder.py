@@ -168,6 +168,13 @@ class Run:
                 f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
                 f"not of a {type(agent).__name__}."
             )
+        for name, own in agent.state()[0].items():
+            if name not in tensors or tensors[name].shape != own.shape:
+                held = tuple(tensors[name].shape) if name in tensors else "missing"
+                raise InputError(
+                    f"Checkpoint {found[-1][1]} does not fit this agent: {name} is "
+                    f"{held}, not {tuple(own.shape)}."
+                )
         try:
             agent.load_state(tensors, plain["agent"])
         except (KeyError, RuntimeError, ValueError) as error:

@@ -73,11 +73,16 @@ def _delay(
 
 
 def scale_actuators(model: "mujoco.MjModel", factor: "np.ndarray | float") -> None:
-    """Scale what actuators deliver: gain, bias and force limit. (nu,) or a number."""
+    """Scale what actuators deliver: gain, bias and force limit.
+
+    Args:
+        model: changed in place.
+        factor: (nu,) or a number; -1 is a motor that is wired backwards.
+    """
     column = np.broadcast_to(factor, model.nu)[:, None]
     model.actuator_gainprm[:] *= column
     model.actuator_biasprm[:] *= column
-    model.actuator_forcerange[:] *= column
+    model.actuator_forcerange[:] *= np.abs(column)
 
 
 def _named(model: "mujoco.MjModel", parameter: str, prefix: str) -> np.ndarray:
