@@ -143,9 +143,13 @@ def report(runs: Sequence[Run | Path | str], out: Path | str | None = None) -> P
         out: the file; default: report.html in the first run's folder.
 
     Raises:
-        InputError: if one is no run.
+        InputError: if one is no run, or the file cannot be written.
     """
     paths = [_run(run).path for run in runs]
     if not paths:
         raise InputError("A report needs at least one run.")
-    return write_report(paths, Path(out) if out else paths[0] / "report.html")
+    path = Path(out) if out else paths[0] / "report.html"
+    try:
+        return write_report(paths, path)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from error

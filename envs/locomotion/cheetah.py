@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from metarl.engine import mujoco
+from metarl.errors import unknown
 from metarl.family import TaskFamily
 from metarl.parameters import Choice, Parameter
 from metarl.randomness import Streams
@@ -126,10 +127,13 @@ class Cheetah(TaskFamily):
     def __init__(
         self, *, timing: TimingName = "rllab", horizon: int | None = None
     ) -> None:
+        if timing not in TIMINGS:
+            raise unknown("timing", timing, TIMINGS)
         self.timing = TIMINGS[timing]
         self.timing_name = timing
         self.substeps = self.timing.substeps
-        super().__init__(horizon=horizon or self.timing.horizon)
+        self.horizon = self.timing.horizon
+        super().__init__(horizon=horizon)
 
     @property
     def options(self) -> dict[str, Any]:

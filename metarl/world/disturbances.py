@@ -15,6 +15,7 @@ that names one of these parameters need not do anything else:
 the environment. A change in mid-episode needs no parameter: see `tasks.Switch`.
 """
 
+import copy
 import math
 from collections.abc import Mapping
 
@@ -47,7 +48,9 @@ def disturb(
                 "build(): a compiled model has no room for delayed controls."
             )
         _delay(source, task["latency"], parameters["latency"])
-    model = source.compile() if isinstance(source, mujoco.MjSpec) else source
+    # A copy, as the family may keep what it built.
+    compiled = isinstance(source, mujoco.MjModel)
+    model = copy.copy(source) if compiled else source.compile()
     if "motor_strength" in parameters:
         scale_actuators(model, np.asarray(task["motor_strength"]))
     for name in DEAD:

@@ -78,7 +78,7 @@ class Environment:
         self.pool = family.check_tasks(tasks)
         self.copies = copies
         self.visible = visible
-        self.resample = tuple(resample)
+        self.resample = family.check_tasks(resample) if resample else []
         self.n = len(self.pool) * copies
         self.sim = Simulation(family, self.pool, copies, threads)
         self.tasks = [task for task in self.pool for _ in range(copies)]
@@ -97,6 +97,7 @@ class Environment:
         self.episode = torch.zeros(self.n, dtype=torch.long)
         self.elapsed = torch.zeros(self.n, dtype=torch.long)
         self.active = torch.zeros(self.n, dtype=torch.bool)
+        self.broken = torch.zeros(self.n, dtype=torch.bool)
         self._known_divergence = torch.zeros(self.n, dtype=torch.long)
 
     def _note_tasks(self) -> None:
@@ -107,8 +108,8 @@ class Environment:
         )
         self._switches = bool((self._switch_step >= 0).any())
         if self.visible:
-            space = self.family.space
-            self._view = torch.stack([space.normalised(task) for task in self.tasks])
+            normalised = self.family.space.normalised
+            self._view = torch.stack([normalised(task) for task in self.tasks])
 
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Replace the tasks by as many others; a reset follows.
@@ -150,6 +151,7 @@ class Environment:
         self.elapsed[ids] = 0
         self.episode[ids] += 1
         self.active[ids] = True
+        self.broken[ids] = False
         self._known_divergence[ids] = torch.from_numpy(self.sim.diverged()).long()[ids]
         return self._observe()
 
@@ -162,9 +164,9 @@ class Environment:
         Raises:
             InputError: if an action is not finite.
         """
-        action = action.to(torch.float64).clamp(-1.0, 1.0)
         if not torch.isfinite(action).all():
-            raise InputError("An action is NaN: the policy diverged.")
+            raise InputError("An action is NaN or infinite.")
+        action = action.to(torch.float64).clamp(-1.0, 1.0)
         if self._switches:
             self._apply_switches()
         running = self.active.clone()
@@ -181,8 +183,10 @@ class Environment:
             terminated = terminated & running
         if diverged.any():
             reward = torch.where(diverged, 0.0, reward)
-            observation = torch.where(diverged[:, None], 0.0, observation)
             terminated = terminated | diverged
+            self.broken |= diverged
+        if self.broken.any():
+            observation = torch.where(self.broken[:, None], 0.0, observation)
         truncated = (self.elapsed >= self.family.horizon) & running & ~terminated
         self.active &= ~(terminated | truncated)
         return Step(observation, reward, terminated, truncated, diverged)
@@ -190,24 +194,32 @@ class Environment:
     def outcome(self) -> dict[str, Tensor]:
         """Success and the family's physical metrics now, each (n,) float64.
 
-        They are meant for simulations whose episode has just ended.
+        They are meant for simulations whose episode has just ended. One that blew up
+        has no success, and its metrics are NaN.
         """
-        return {
-            "success": self.family.success(self.sim).double(),
-            **self.family.metrics(self.sim),
-        }
+        success = self.family.success(self.sim).double()
+        metrics = self.family.metrics(self.sim)
+        if self.broken.any():
+            success = torch.where(self.broken, 0.0, success)
+            metrics = {
+                name: torch.where(self.broken, torch.nan, value)
+                for name, value in metrics.items()
+            }
+        return {"success": success, **metrics}
 
     # -- state, for a run that goes on as if never stopped ------------------------
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on, as tensors and JSON values."""
         tensors = {
-            "simulation": torch.from_numpy(self.sim.batch.state.copy()),
+            "simulation": torch.from_numpy(self.sim.batch.state),
             "episode": self.episode,
             "elapsed": self.elapsed,
             "active": self.active,
+            "broken": self.broken,
             **{f"memory/{name}": value for name, value in self.sim.memory.items()},
         }
+        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         tasks = [task.to_dict() for task in self.tasks] if self.resample else []
         return tensors, {"seed": self.seed, "tasks": tasks}
 
@@ -221,11 +233,12 @@ class Environment:
             task.after_switch if late else task
             for task, late in zip(self.tasks, switched.tolist(), strict=True)
         ]
-        self.sim.set_tasks(now)
+        self._set(self._everywhere, now)
         self._start(plain["seed"])
         self.episode.copy_(tensors["episode"])
         self.elapsed.copy_(tensors["elapsed"])
         self.active.copy_(tensors["active"])
+        self.broken.copy_(tensors["broken"])
         self.sim.batch.state[:] = tensors["simulation"].numpy()
         for name, value in tensors.items():
             if name.startswith("memory/"):
@@ -241,15 +254,20 @@ class Environment:
         return Streams(mix(key(self.seed, purpose), *indices, *more))
 
     def _set(self, ids: Tensor, tasks: Sequence[Task]) -> None:
-        if len(tasks):
-            self.sim.set_tasks(tasks, ids.tolist())
+        """Let tasks rule simulations from now on."""
+        if not tasks:
+            return
+        self.sim.set_tasks(tasks, ids.tolist())
+        if self.visible:
+            normalised = self.family.space.normalised
+            self._view[ids] = torch.stack([normalised(task) for task in tasks])
 
     def _draw_tasks(self, ids: Tensor) -> None:
         drawn = self._streams("task", ids).integers(len(self.resample)).tolist()
         for i, index in zip(ids.tolist(), drawn, strict=True):
             self.tasks[i] = self.resample[index]
-        self._set(ids, [self.tasks[i] for i in ids.tolist()])
         self._note_tasks()
+        self._set(ids, [self.tasks[i] for i in ids.tolist()])
 
     def _apply_switches(self) -> None:
         due = ((self.elapsed == self._switch_step) & self.active).nonzero()[:, 0]

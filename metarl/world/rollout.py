@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from metarl.errors import InputError, RunError
 from metarl.randomness import Streams, key, mix
 from metarl.world.environment import Environment
 
@@ -124,6 +125,9 @@ def collect(
         seed: of initial states and exploration. Episode (task i, copy j) draws the
             same numbers whatever runs beside it.
         record: keep joint positions, for a video.
+
+    Raises:
+        RunError: if the policy's actions become NaN.
     """
     tasks, copies = len(environment.pool), environment.copies
     grid, horizon = (tasks, copies), environment.family.horizon
@@ -160,7 +164,10 @@ def collect(
                 observation.view(*grid, -1), reward.view(grid), begins, noise[t]
             )
             actions[t] = policy.act(percept)
-            step = environment.step(actions[t].view(environment.n, action_size))
+            try:
+                step = environment.step(actions[t].view(environment.n, action_size))
+            except InputError as error:  # here the policy acts, not the user
+                raise RunError(f"{error} A smaller step size may help.") from error
             observation, reward = step.observation, step.reward
             rewards[t] = reward
             if states is not None:
