@@ -24,6 +24,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
+from metarl.errors import RunError
 from metarl.family import TaskFamily
 from metarl.learning.agent import Agent, Metrics, Sampler
 from metarl.randomness import key
@@ -102,7 +103,7 @@ class Randomized(Agent):
         face: StableBaselinesEnv = ppo.env.unwrapped
         began = time.perf_counter()
         # Stable-Baselines3 draws from torch's and numpy's global generators.
-        with _seeded(key(sampler.seed, sampler.iteration, "ppo")):
+        with _seeded(key(sampler.seed, sampler.iteration, "ppo")), _refusing_nan():
             with one_torch_thread():
                 ppo.collect_rollouts(
                     ppo.env, self._callback, ppo.rollout_buffer, self.config.rollout
@@ -110,13 +111,13 @@ class Randomized(Agent):
             steps = self.config.rollout * self.config.simulations
             sampler.count(steps, time.perf_counter() - began)
             ppo.train()
-        finished, face.finished = face.finished, []
         losses = dict(ppo.logger.name_to_value)
         ppo.logger.name_to_value.clear()
         kl = float(losses["train/approx_kl"])
         self._follow(kl)
-        if finished:
-            self._return = float(torch.cat(finished).mean())
+        if face.finished:
+            self._return = float(np.mean(face.finished))
+            face.finished.clear()
         return {
             "return": self._return,
             "kl": kl,
@@ -288,6 +289,17 @@ def _seeded(seed: int) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(before)
+
+
+@contextmanager
+def _refusing_nan() -> Iterator[None]:
+    """Say in metarl's words what torch's distributions say of a policy of NaN."""
+    try:
+        yield
+    except ValueError as error:
+        if "nan" not in str(error).lower():
+            raise
+        raise RunError("The policy is NaN. A smaller step size may help.") from error
 
 
 def _statistics(name: str, running: RunningMeanStd) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from metarl.learning.agent import Agent
 from metarl.pictures.gl import require_gl
 from metarl.pictures.record import record
 from metarl.pictures.report import write_report
-from metarl.pictures.video import film
+from metarl.pictures.video import film, strip
 from metarl.registry import make_family
 from metarl.runs.folder import Run
 from metarl.tasks import Task
@@ -96,7 +96,7 @@ def video(
         progress: told (frames drawn, frames in all).
 
     Returns:
-        The mp4 file.
+        The mp4 file. Beside it lies a PNG with five moments of each panel.
 
     Raises:
         InputError: for an unknown split, or a run without a whole checkpoint.
@@ -116,14 +116,14 @@ def video(
         raise
     missing.unlink(missing_ok=True)
     takes = record(agent, family, task, after, seed)
-    return film(
-        run.path / "videos" / f"{split}-{index}.mp4",
-        takes,
-        heading=f"{run.config.agent} on {family.name}, {split} task {index}: {task}",
-        control_period=family.control_period,
-        camera=family.camera,
-        progress=progress,
-    )
+    path = run.path / "videos" / f"{split}-{index}.mp4"
+    look: dict[str, Any] = {
+        "heading": f"{run.config.agent} on {family.name}, {split} task {index}: {task}",
+        "control_period": family.control_period,
+        "camera": family.camera,
+    }
+    strip(path.with_suffix(".png"), takes, **look)
+    return film(path, takes, **look, progress=progress)
 
 
 def median_task(run: Run | Path | str, split: str) -> int:

@@ -132,6 +132,8 @@ class Parameter:
             InputError: if it has the wrong shape, is not finite or out of bounds.
         """
         try:
+            if isinstance(value, str):
+                raise ValueError
             items = [float(value)] if self.size == 1 else [float(v) for v in value]
         except (TypeError, ValueError):
             items = []
@@ -142,7 +144,9 @@ class Parameter:
         for item in items:
             if not math.isfinite(item):
                 raise InputError(f"Parameter {name!r} is {item}, which is not finite.")
-            if not low - 1e-9 <= item <= high + 1e-9:
+            # Drawing on a log scale rounds: the last digit may be off.
+            slack = 1e-9 * max(abs(low), abs(high))
+            if not low - slack <= item <= high + slack:
                 side = (
                     f"below its lower bound {low:g}"
                     if item < low

@@ -358,10 +358,19 @@ def test_columns_hold_every_parameter():
         (Parameter(1.0, train=(0.5, math.nan)), "'x'.*train.*nan.*not finite"),
         (Parameter(1.0, train=(0.5, math.inf)), "'x'.*train.*inf.*not finite"),
         (Parameter(1.0, train=(0, 2), near=(1, 3)), "'x'.*near.*1.0, 3.0.*overlaps.*t"),
-        (Parameter(1.0, train=(0, 1), near=(1, 3), far=(2, 4)), "'x'.*far.*overlaps.*n"),
+        (
+            Parameter(1.0, train=(0, 1), near=(1, 3), far=(2, 4)),
+            "'x'.*far.*overlaps.*n",
+        ),
         (Parameter(1.0, train=(0, 1), far=(2, 2)), "'x'.*far.*2.0, 2.0.*lower bound"),
-        (Parameter(1.0, train=(0.0, 1.0), scale="log"), r"'x'.*train.*0.0, 1.0.*above 0"),
-        (Parameter(1.0, train=(1, 2), far=(-1, 1), scale="log"), "'x'.*far.*-1.0.*above"),
+        (
+            Parameter(1.0, train=(0.0, 1.0), scale="log"),
+            r"'x'.*train.*0.0, 1.0.*above 0",
+        ),
+        (
+            Parameter(1.0, train=(1, 2), far=(-1, 1), scale="log"),
+            "'x'.*far.*-1.0.*above",
+        ),
         (Parameter(1.0, train=5), "'x'.*train=5"),
         (Parameter(1.0, train=(1.0,)), r"'x'.*train=\(1.0,\)"),
         (Parameter(1.0, train=(0.0, 1.0, 2.0)), r"'x'.*train=\(0.0, 1.0, 2.0\)"),
@@ -438,9 +447,7 @@ def test_an_unknown_split_is_refused():
         draw("ner", 0)
 
 
-@pytest.mark.parametrize(
-    "split", ["near", "far", "composition", "structure", "switch"]
-)
+@pytest.mark.parametrize("split", ["near", "far", "composition", "structure", "switch"])
 def test_a_split_that_the_family_has_not_is_refused(split):
     plain = ParameterSpace("rig", {"x": Parameter(1.0, train=(1, 1))})
     assert plain.splits == ("train", "interpolation")
@@ -471,7 +478,7 @@ def test_a_corner_may_span_a_vector():
     )
 
     def inside(task):
-        return task["mass"] >= 1.5 and all(0.0 <= item for item in task["offset"])
+        return task["mass"] >= 1.5 and all(item >= 0.0 for item in task["offset"])
 
     assert all(inside(space.draw("composition", i, 0, 1.0)) for i in range(20))
     assert not any(inside(space.draw("train", i, 0, 1.0)) for i in range(100))

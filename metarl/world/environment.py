@@ -102,14 +102,21 @@ class Environment:
 
     def _note_tasks(self) -> None:
         """Keep what every step needs to know of the tasks."""
-        period = self.family.control_period
-        self._switch_step = torch.tensor(
-            [round(t.switch.at / period) if t.switch else -1 for t in self.tasks]
-        )
+        self._switch_step = self._steps_to_switch(self.tasks)
         self._switches = bool((self._switch_step >= 0).any())
         if self.visible:
-            normalised = self.family.space.normalised
-            self._view = torch.stack([normalised(task) for task in self.tasks])
+            self._view = self._seen(self.tasks)
+
+    def _steps_to_switch(self, tasks: Sequence[Task]) -> Tensor:
+        """Control steps until each task switches, -1 for never, (n,)."""
+        period = self.family.control_period
+        return torch.tensor(
+            [round(t.switch.at / period) if t.switch else -1 for t in tasks]
+        )
+
+    def _seen(self, tasks: Sequence[Task]) -> Tensor:
+        """What the oracle is told of tasks, (n, size)."""
+        return torch.stack([self.family.space.normalised(task) for task in tasks])
 
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Replace the tasks by as many others; a reset follows.
@@ -259,15 +266,16 @@ class Environment:
             return
         self.sim.set_tasks(tasks, ids.tolist())
         if self.visible:
-            normalised = self.family.space.normalised
-            self._view[ids] = torch.stack([normalised(task) for task in tasks])
+            self._view[ids] = self._seen(tasks)
 
     def _draw_tasks(self, ids: Tensor) -> None:
         drawn = self._streams("task", ids).integers(len(self.resample)).tolist()
         for i, index in zip(ids.tolist(), drawn, strict=True):
             self.tasks[i] = self.resample[index]
-        self._note_tasks()
-        self._set(ids, [self.tasks[i] for i in ids.tolist()])
+        fresh = [self.tasks[i] for i in ids.tolist()]
+        self._set(ids, fresh)
+        self._switch_step[ids] = self._steps_to_switch(fresh)
+        self._switches = bool((self._switch_step >= 0).any())
 
     def _apply_switches(self) -> None:
         due = ((self.elapsed == self._switch_step) & self.active).nonzero()[:, 0]

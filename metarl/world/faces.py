@@ -5,6 +5,7 @@ metarl.make_vec("cheetah-direction", tasks, copies=4)    # gymnasium.vector
 StableBaselinesEnv(Environment(family, tasks, copies))   # Stable-Baselines3
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -192,8 +193,8 @@ class StableBaselinesEnv(VecEnv):
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.finished: list[Tensor] = []
-        """Returns of the episodes that ended, until somebody clears the list."""
+        self.finished: deque[float] = deque(maxlen=10_000)
+        """Returns of the episodes that ended last, until somebody clears them."""
         self.running = torch.zeros(environment.n)
         """Return of each running episode so far, (n,)."""
         self.render_mode = None
@@ -242,7 +243,7 @@ class StableBaselinesEnv(VecEnv):
                 },
                 **{name: float(value[i]) for name, value in outcome.items()},
             }
-        self.finished.append(self.running[ids].clone())
+        self.finished.extend(self.running[ids].tolist())
         self.running[ids] = 0
         return self.environment.reset(ids=ids)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from mujoco.batch import DATA_FIELDS, Batch
+from mujoco.batch import DATA_FIELDS, Batch, SimulationError
 from torch import Tensor
 
 from metarl.engine import mujoco
@@ -58,6 +58,7 @@ class Simulation:
         self.memory: dict[str, Tensor] = {}
         self.parameters: dict[str, Tensor] = {}
         self._models = [self.model] * self.n
+        self._failed = np.zeros(self.n, np.int64)
         low, high = torch.from_numpy(self.model.actuator_ctrlrange.copy()).T
         self.control_centre = (high + low) / 2
         self.control_half = (high - low) / 2
@@ -116,11 +117,14 @@ class Simulation:
     def step(self, ids: Tensor | None = None) -> None:
         """One control step of the simulations ``ids`` (default: all)."""
         rows = None if ids is None else ids.numpy()
-        self.batch.step(rows, nstep=self.family.substeps, stage=self._stage)
+        try:
+            self.batch.step(rows, nstep=self.family.substeps, stage=self._stage)
+        except SimulationError as error:  # the others ran to completion
+            self._failed[error.ids] += 1
 
     def diverged(self) -> np.ndarray:
-        """How often each simulation blew up since its reset, (n,) int."""
-        return self.batch.warning[:, _DIVERGED, 1].sum(1)
+        """How often each simulation has blown up or failed so far, (n,) int."""
+        return self.batch.warning[:, _DIVERGED, 1].sum(1) + self._failed
 
     def remember(self, name: str, like: Tensor) -> Tensor:
         """The family's memory ``name``, (n, ...), made of zeros on first use."""

@@ -16,8 +16,8 @@ from metarl.runs.checkpoint import checkpoints, load
 
 TINY = {
     "maml": {"tasks": 3, "episodes": 4, "hidden": (8,)},
-    "randomized": {"simulations": 6, "rollout": 7, "pool": 5, "hidden": (8,)},
-    "oracle": {"simulations": 6, "rollout": 7, "pool": 5, "hidden": (8,)},
+    "randomized": {"simulations": 8, "rollout": 10, "pool": 5, "hidden": (8,)},
+    "oracle": {"simulations": 8, "rollout": 10, "pool": 5, "hidden": (8,)},
 }
 
 

@@ -1,0 +1,28 @@
+"""What all tests share."""
+
+import os
+
+# Idle OpenMP threads that spin would take the cores from the physics. This must be
+# set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest
+from hypothesis import settings
+
+# No database of examples is kept, and a slow machine is not a failure.
+settings.register_profile("metarl", deadline=None, database=None, max_examples=40)
+settings.load_profile("metarl")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Every test runs in a folder of its own, so that no run lands in the project."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_stray_log():
+    """MuJoCo leaves no MUJOCO_LOG.TXT where the tests were started."""
+    before = os.path.exists("MUJOCO_LOG.TXT")
+    yield
+    assert before or not os.path.exists("MUJOCO_LOG.TXT")

@@ -1,0 +1,174 @@
+"""The folders are linked, the arrows run one way, and a wheel holds everything."""
+
+import ast
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("envs", "agents")
+
+
+def core_files():
+    return [
+        path
+        for path in sorted((ROOT / "metarl").rglob("*.py"))
+        if not set(FOLDERS) & set(path.relative_to(ROOT / "metarl").parts)
+    ]
+
+
+def imported(path, package):
+    """Absolute names of all modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                parents = parents[: len(parents) - node.level + 1]
+                base = ".".join([*parents, base] if base else parents)
+            found.add(base)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def package_of(path):
+    return ".".join(path.relative_to(ROOT).parent.parts)
+
+
+def below(module, *packages):
+    return any(module == p or module.startswith(f"{p}.") for p in packages)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_links_resolve(folder):
+    link = ROOT / "metarl" / folder
+    assert link.is_symlink()
+    assert os.readlink(link) == f"../{folder}"
+    assert link.resolve() == ROOT / folder
+    module = importlib.import_module(f"metarl.{folder}")
+    assert Path(module.__file__) == link / "__init__.py"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_folders_refuse_another_name(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {folder}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: ")
+    assert f"metarl.{folder}" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_core_imports_no_family_and_no_agent(path):
+    forbidden = [f"metarl.{folder}" for folder in FOLDERS] + list(FOLDERS)
+    wrong = {m for m in imported(path, package_of(path)) if below(m, *forbidden)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_families_and_agents_do_not_import_each_other(folder):
+    (other,) = set(FOLDERS) - {folder}
+    paths = sorted((ROOT / folder).rglob("*.py"))
+    assert len(paths) > 1
+    for path in paths:
+        package = f"metarl.{package_of(path)}"
+        modules = imported(path, package)
+        assert not {m for m in modules if below(m, f"metarl.{other}", other)}, path
+        assert not {m for m in modules if below(m, folder)}, path
+
+
+def test_the_scan_sees_every_kind_of_import(tmp_path):
+    path = tmp_path / "x.py"
+    path.write_text(
+        "import metarl.envs.a\nfrom metarl import agents\nfrom . import b\n"
+        "from ..envs import c\ndef f():\n    from metarl.agents.maml import MAML\n"
+    )
+    assert {
+        "metarl.envs.a",
+        "metarl.agents",
+        "metarl.world.b",
+        "metarl.envs.c",
+        "metarl.agents.maml",
+    } <= imported(path, "metarl.world")
+
+
+def test_importing_metarl_is_light():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, metarl; dir(metarl); "
+            "print([m for m in ('torch', 'mujoco', 'numpy') if m in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_resolves():
+    import metarl
+
+    for name in metarl.__all__:
+        assert getattr(metarl, name) is not None
+    assert set(metarl.__all__) <= set(dir(metarl))
+    with pytest.raises(AttributeError, match="evalute"):
+        metarl.evalute()
+
+
+def test_a_wheel_holds_every_module(tmp_path):
+    for needed in ("pip", "setuptools"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    source = tmp_path / "source"
+    source.mkdir()
+    # Built from a copy, so that nothing is left in the project.
+    for name in ("metarl", *FOLDERS):
+        shutil.copytree(
+            ROOT / name,
+            source / name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    for name in ("pyproject.toml", "LICENSE", "README.md"):
+        shutil.copy(ROOT / name, source / name)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet"),
+            *("--no-deps", "--no-build-isolation", "--no-index"),
+            *("--wheel-dir", tmp_path / "wheels", source),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "wheels").iterdir()
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    expected = {str(path.relative_to(ROOT)) for path in core_files()}
+    for folder in FOLDERS:
+        for suffix in ("*.py", "*.xml"):
+            expected |= {
+                f"metarl/{path.relative_to(ROOT)}"
+                for path in (ROOT / folder).rglob(suffix)
+            }
+    assert expected | {"metarl/py.typed"} <= inside
+    top = {name.split("/")[0] for name in inside}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"metarl"}
+    (points,) = [n for n in inside if n.endswith("entry_points.txt")]
+    with zipfile.ZipFile(wheel) as archive:
+        assert "metarl = metarl.cli:main" in archive.read(points).decode()
