@@ -70,7 +70,7 @@ class MAMLConfig:
     cg_damping: float = 1e-3
     """Added to the diagonal of the Fisher matrix."""
     fisher_stride: int = 8
-    """Fisher products use every so manieth time step."""
+    """Fisher products use one time step of so many."""
     second_order: bool = True
     """Differentiate through the inner gradient."""
     deploy: Literal["sample", "mean"] = "sample"

@@ -3,8 +3,6 @@
 Heavy libraries are imported by the command that needs them, so that help is instant.
 """
 
-import dataclasses
-import inspect
 import json
 import os
 import sys
@@ -57,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(f"\n{error}" if str(error) else "\nStopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `metarl ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (RunError, OSError) as error:
         print(f"metarl {command}: {error}", file=sys.stderr)
         return 1
@@ -141,61 +142,23 @@ def _train(arguments: list[str]) -> int:
         asked = bool(rest) and rest[0] in ("-h", "--help")
         print(_TRAIN_USAGE, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
+    from metarl import options
     from metarl.learning.training import train
-    from metarl.registry import find
 
     family, agent = positional
-    options = _options_class(find("families", family))
-    agent_config = find("agents", agent).Config
-    configured = _config_file(rest)
-    settings = dataclasses.make_dataclass(
-        "Train",
-        [
-            ("seed", int, dataclasses.field(default=configured.get("seed", 0))),
-            (
-                "steps",
-                int,
-                dataclasses.field(default=configured.get("steps", 2_000_000)),
-            ),
-            (
-                "train_tasks",
-                int,
-                dataclasses.field(default=configured.get("train_tasks", 0)),
-            ),
-            ("out", Path, dataclasses.field(default=Path("runs"))),
-            ("checkpoint_seconds", float, dataclasses.field(default=60.0)),
-            (
-                "family",
-                options,
-                dataclasses.field(
-                    default=_filled(options, configured.get("family_options", {}))
-                ),
-            ),
-            (
-                "agent",
-                agent_config,
-                dataclasses.field(
-                    default=_filled(agent_config, configured.get("agent_config", {}))
-                ),
-            ),
-        ],
-        frozen=True,
-    )
-    settings.__doc__ = (
-        "Meta-train an agent on a family. Also takes --config FILE, a run's "
-        "config.json, whose values become the defaults."
-    )
+    configured = options.config_file(rest)
+    settings = options.settings(family, agent, configured)
     chosen = _parse(settings, f"train {family} {agent}", rest)
     run = train(
-        _absolute(family),
-        _absolute(agent),
+        options.absolute(family),
+        options.absolute(agent),
         seed=chosen.seed,
         steps=chosen.steps,
         out=chosen.out,
         checkpoint_seconds=chosen.checkpoint_seconds,
         train_tasks=chosen.train_tasks,
-        family_options=_changed(chosen.family),
-        agent_config=_changed(chosen.agent),
+        family_options=options.changed(chosen.family),
+        agent_config=options.changed(chosen.agent),
         command=" ".join(["metarl train", *arguments]),
     )
     print(f"Trained. Run folder: {run.path}")
@@ -220,78 +183,6 @@ def _leading(arguments: list[str], count: int) -> tuple[list[str], list[str]]:
     while end < min(count, len(arguments)) and not arguments[end].startswith("-"):
         end += 1
     return arguments[:end], arguments[end:]
-
-
-def _options_class(family: type) -> type:
-    """A dataclass of a family's arguments, for tyro."""
-    hints = typing.get_type_hints(family.__init__)  # type: ignore[misc]
-    fields = [
-        (name, hints.get(name, Any), dataclasses.field(default=parameter.default))
-        for name, parameter in inspect.signature(family).parameters.items()
-        if parameter.default is not inspect.Parameter.empty
-    ]
-    made = dataclasses.make_dataclass("Family", fields, frozen=True)
-    made.__doc__ = f"Options of {family.__name__}."
-    return made
-
-
-_CONFIG_TYPES: dict[str, type] = {
-    "seed": int,
-    "steps": int,
-    "train_tasks": int,
-    "family_options": dict,
-    "agent_config": dict,
-}
-
-
-def _config_file(arguments: list[str]) -> dict[str, Any]:
-    """Take ``--config FILE`` out of the arguments and read the file."""
-    from metarl.files import read_json
-
-    for place, argument in enumerate(arguments):
-        flag, _, value = argument.partition("=")
-        if flag == "--config":
-            if not value and place + 1 == len(arguments):
-                raise InputError("--config needs a file.")
-            value = value or arguments.pop(place + 1)
-            del arguments[place]
-            config = read_json(value)
-            if not isinstance(config, dict):
-                raise InputError(f"{value} is not a run's config.")
-            for name, kind in _CONFIG_TYPES.items():
-                if not isinstance(config.get(name, kind()), kind):
-                    raise InputError(
-                        f"{value}: {name} is {config[name]!r}, not a {kind.__name__}."
-                    )
-            return config
-    return {}
-
-
-def _filled(config_class: type, values: dict[str, Any]) -> Any:
-    """A config with some values taken from a file."""
-    from metarl.runs.folder import tuples
-
-    try:
-        return config_class(**tuples(values))
-    except TypeError as error:
-        raise InputError(f"--config: {error}.") from error
-
-
-def _changed(config: Any) -> dict[str, Any]:
-    """The fields of a frozen config that differ from its class's defaults."""
-    return {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) != field.default
-    }
-
-
-def _absolute(reference: str) -> str:
-    """A ``file.py:Class`` that means the same from any folder."""
-    place, colon, attribute = reference.rpartition(":")
-    if place.endswith(".py"):
-        return f"{Path(place).resolve()}{colon}{attribute}"
-    return reference
 
 
 def _resume(arguments: list[str]) -> int:

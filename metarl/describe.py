@@ -25,9 +25,10 @@ def describe(family: TaskFamily) -> None:
     console.print(f"splits: {', '.join(family.splits)}")
     if family.success_measure:
         console.print(f"success: {family.success_measure}")
-    table = Table(
-        "parameter", "unit", "nominal", "train", "near", "far / unseen", "about"
-    )
+    table = Table()
+    table.add_column("parameter", no_wrap=True)
+    for column in ("unit", "nominal", "train", "near", "far / unseen", "about"):
+        table.add_column(column)
     for name, parameter in family.parameters.items():
         table.add_row(name, parameter.unit, *_ranges(parameter), parameter.about)
     console.print(table)
@@ -41,9 +42,9 @@ def _ranges(parameter: Parameter | Choice) -> list[str]:
         )
         return [str(parameter.nominal), train, "", unseen]
     size = f" x{parameter.size}" if parameter.size > 1 else ""
-    train = f"{parameter.train[0]:.4g} to {parameter.train[1]:.4g}{size}"
+    train = f"{parameter.train[0]:.4g} … {parameter.train[1]:.4g}{size}"
     shells = [
-        ", ".join(f"{low:.4g} to {high:.4g}" for low, high in parameter.shell(split))
+        ", ".join(f"{low:.4g} … {high:.4g}" for low, high in parameter.shell(split))
         for split in ("near", "far")
     ]
     nominal = parameter.nominal
