@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metarl.errors import InputError
+from metarl.evaluation.protocol import FORMAT
 from metarl.files import read_json
 
 Evaluation = Mapping[str, Any]
 """What `metarl evaluate` writes: the content of one evaluation.json."""
-FORMAT = "metarl-evaluation/1"
 
 
 @dataclass(frozen=True)
