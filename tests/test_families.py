@@ -199,6 +199,7 @@ READ_BACK = {
         "forward_velocity": told("forward_velocity"),
         "left_velocity": told("left_velocity"),
         "turn_rate": told("turn_rate"),
+        "velocity_bias": told("velocity_bias"),
     },
 }
 """How the value of each parameter is found again in what is simulated."""
@@ -220,6 +221,9 @@ def test_every_parameter_is_read_back(name, parameter):
 
 # -- every parameter is felt -----------------------------------------------------------
 
+ONLY_SENSED = {("quadruped-velocity", "velocity_bias")}
+"""Parameters of a sensor: the robot moves alike, and observes something else."""
+
 HELD = {("quadruped-velocity", "payload_offset"): {"payload": 8.0}}
 """Values of other parameters without which one cannot be felt."""
 
@@ -235,16 +239,22 @@ def test_every_parameter_is_felt(name, parameter):
     environment.reset(0)
     share_start(environment)
     start, paths, rewards = environment.sim.qpos.clone(), [], []
+    observations = []
     for action in actions_of(family, 40, len(tasks)):
         step = environment.step(action)
         paths.append(environment.sim.qpos - start)
         rewards.append(step.reward)
+        observations.append(step.observation)
+    observations = torch.stack(observations, 1)
     paths, rewards = torch.stack(paths, 1), torch.stack(rewards, 1)
     for i in range(len(tasks)):
         for j in range(i):
             if declared.goal:
                 assert torch.equal(paths[i], paths[j])
                 assert (rewards[i] - rewards[j]).abs().max() > 1e-6
+            elif (name, parameter) in ONLY_SENSED:
+                assert torch.equal(paths[i], paths[j])
+                assert (observations[i] - observations[j]).abs().max() > 1e-6
             else:
                 apart = (paths[i] - paths[j]).abs().max()
                 assert apart > 1e-6, f"{values[i]} feels like {values[j]}"
@@ -268,6 +278,7 @@ SEEN = {
         "left_velocity",
         "turn_rate",
         "slope",  # the direction of gravity in the trunk's frame, from an IMU
+        "velocity_bias",  # an error of the estimate that is observed
     },
 }
 """Parameters that the robot senses in its first observation, standing still."""

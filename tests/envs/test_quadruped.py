@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from metarl.engine import mujoco
-from metarl.envs.locomotion.quadruped import FOOT, HOME, LEGS, LIMB, QuadrupedVelocity
+from metarl.envs.locomotion.quadruped import QuadrupedVelocity
+from metarl.envs.locomotion.quadruped_model import FOOT, HOME, LEGS, LIMB
 from metarl.randomness import Streams, key, mix
 from metarl.world.simulation import Simulation
 
