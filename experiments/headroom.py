@@ -34,7 +34,7 @@ class Arguments:
     """Family."""
     seed: int = 0
     """Of both runs."""
-    steps: int = 8_000_000
+    steps: int = 5_000_000
     """Control steps of training, each."""
     simulations: int = 1024
     """Robots at a time."""
