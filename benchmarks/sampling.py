@@ -156,8 +156,10 @@ def step_sb3(environment: Any, steps: int) -> float:
 def make_table(arguments: Arguments, n: int, speeds: dict[str, list[float]]) -> str:
     """Medians and ratios as markdown. Ratios are taken within a round."""
     ours = speeds["metarl closed loop"]
+    cheetah = arguments.family.startswith("cheetah")
+    timing = f", {arguments.timing} timing" if cheetah else ""
     lines = [
-        f"# Sampling speed: {arguments.family}, {arguments.timing} timing",
+        f"# Sampling speed: {arguments.family}{timing}",
         "",
         f"{n} simulations on {arguments.tasks} models; {torch.get_num_threads()} "
         f"cores; median of {arguments.repeats} rounds; commit `{commit()}`.",
