@@ -1,4 +1,4 @@
-"""The main job, small: what `metarl demo` runs. About five minutes on two cores.
+"""The main job, small: what `metarl demo` runs. About four minutes on two cores.
 
 python experiments/quickstart.py --seed 1
 """

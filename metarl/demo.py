@@ -12,8 +12,8 @@ def demo(
 ) -> Path:
     """Meta-train MAML on the half-cheetah and let it adapt to bodies it never met.
 
-    Takes about five minutes on two cores. In training, the robot is told neither
-    whether it is paid for running forwards or backwards; on the held-out tasks its
+    Takes about four minutes on two cores. In training, the robot is not told
+    whether it is paid for running forwards or backwards; on held-out tasks its
     motors, weight, ground and joints differ, too.
 
     Args:

@@ -53,6 +53,11 @@ def names(kind: Kind) -> dict[str, str]:
     return dict(_registered()[kind])
 
 
+def label(reference: str) -> str:
+    """The short name of a reference: ``my_robots.py:Walker`` is "Walker"."""
+    return reference.rpartition(":")[2]
+
+
 def find(kind: Kind, reference: str) -> Any:
     """The class behind a registered name, ``module:Class`` or ``file.py:Class``.
 

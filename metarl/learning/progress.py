@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from metarl.registry import label
 from metarl.runs.folder import RunConfig
 
 PLAIN_SECONDS = 10.0
@@ -25,7 +26,7 @@ class Progress:
 
     def __init__(self, config: RunConfig, quiet: bool) -> None:
         self.total = config.steps
-        agent, family = (n.rpartition(":")[2] for n in (config.agent, config.family))
+        agent, family = label(config.agent), label(config.family)
         self.label = f"{agent} on {family}"
         self.quiet = quiet
         self.started = self.printed = time.monotonic()

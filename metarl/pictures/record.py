@@ -13,8 +13,8 @@ from metarl.tasks import Task
 from metarl.world.environment import Environment
 from metarl.world.rollout import collect
 
-STANDARD_ROUND = 10
-"""Episodes of adaptation for an agent that names no round of its own."""
+LONGEST_ROUND = 50
+"""Most episodes that are filmed after, for an agent that never learns again."""
 
 
 def record(
@@ -32,7 +32,8 @@ def record(
         agent: trained.
         family: its family.
         task: the task to adapt to.
-        after: numbers of episodes; default: 0 and one round of the agent.
+        after: numbers of episodes; default: 0 and one round of
+            the agent, at most `LONGEST_ROUND`.
         seed: of initial states and exploration.
 
     Raises:
@@ -40,7 +41,7 @@ def record(
     """
     adaptation = agent.adaptation(1)
     if after is None:
-        after = (0, min(adaptation.round, STANDARD_ROUND * 5))
+        after = (0, min(adaptation.round, LONGEST_ROUND))
     if not after or min(after) < 0:
         raise InputError(f"after={list(after)} needs numbers of episodes from 0.")
     takes, done = [], 0

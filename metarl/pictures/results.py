@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metarl.errors import InputError
 from metarl.evaluation.protocol import FORMAT
 from metarl.files import read_json
+from metarl.registry import label
 
 Evaluation = Mapping[str, Any]
 """What `metarl evaluate` writes: the content of one evaluation.json."""
@@ -163,11 +164,6 @@ def by_agent(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
             name = f"{label(run['family'])} {name}"
         groups.setdefault(name, []).append(evaluation)
     return groups
-
-
-def label(reference: str) -> str:
-    """The short name of a reference such as ``my_robots.py:Walker``."""
-    return reference.rpartition(":")[2]
 
 
 def _read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from metarl.errors import InputError, RunError
 from metarl.family import TaskFamily
 from metarl.files import read_json, replacing, write_json
 from metarl.learning.agent import Agent
-from metarl.registry import find, make_family
+from metarl.registry import find, label, make_family
 from metarl.runs import checkpoint
 
 
@@ -108,7 +108,7 @@ class Run:
         Raises:
             InputError: if the folder cannot be written.
         """
-        family, agent = (_label(name) for name in (config.family, config.agent))
+        family, agent = (label(name) for name in (config.family, config.agent))
         stamp = f"{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
         for attempt in range(100):
             path = (
@@ -214,16 +214,12 @@ def find_run(config: RunConfig, out: Path | str) -> Run | None:
         plain = dataclasses.replace(config, command="", steps=0)
         return json.dumps(dataclasses.asdict(plain), sort_keys=True)
 
-    family, agent = _label(config.family), _label(config.agent)
+    family, agent = label(config.family), label(config.agent)
     for path in sorted(Path(out).glob(f"{family}/{agent}/*/config.json"), reverse=True):
         run = Run(path.parent)
         if essence(run.config) == essence(config) and run.config.steps <= config.steps:
             return run
     return None
-
-
-def _label(reference: str) -> str:
-    return reference.rpartition(":")[2]
 
 
 def system() -> dict[str, Any]:
