@@ -1,9 +1,10 @@
 """The half-cheetah of Gymnasium: run backwards, run at a speed, run with an odd body.
 
-Three families share one robot. `cheetah-direction` and `cheetah-velocity` are the
+Five families share one robot. `cheetah-direction` and `cheetah-velocity` are the
 tasks of MAML (Finn et al., 2017), whose dynamics are known in training and met in the
 held-out shells only. `cheetah-dynamics` hides the physics of Packer et al.
-("Assessing generalization in deep reinforcement learning", 2018), and joint damping.
+("Assessing generalization in deep reinforcement learning", 2018), and joint damping;
+`cheetah-mass` and `cheetah-body` those of RoML.
 
 Returns of different papers do not compare, because their timings differ:
 
@@ -113,8 +114,39 @@ KNOWN_DYNAMICS = _known_in_training(
 )
 
 
+def cheetah(
+    mass: float,
+    damping: float = 1.0,
+    friction: float = 0.4,
+    torso_length: float = 1.0,
+) -> "mujoco.MjModel":
+    """Gymnasium's model with another body.
+
+    Args:
+        mass: of the whole robot, kg.
+        damping: of every joint, times its nominal one.
+        friction: sliding friction between feet and ground.
+        torso_length: of the torso, times its nominal one.
+    """
+    spec = mujoco.MjSpec.from_file(str(MODEL))
+    spec.compiler.settotalmass = -1  # MuJoCo scales the compiled model instead
+    for geom in spec.geoms:
+        geom.friction[0] = friction
+    torso = spec.geom("torso")
+    torso.fromto = [-0.5 * torso_length, 0, 0, 0.5 * torso_length, 0, 0]
+    # Legs and head stay at the torso's ends.
+    ends = (spec.body("bthigh"), spec.body("fthigh"), spec.geom("head"))
+    for part, x in zip(ends, (-0.5, 0.5, 0.5), strict=True):
+        part.pos[0] += x * (torso_length - 1)
+    model = spec.compile()
+    mujoco.mj_setTotalmass(model, mass)
+    model.dof_damping[:] *= damping
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+    return model
+
+
 class Cheetah(TaskFamily):
-    """What the three families share: the robot, its timing and its observation.
+    """What the families share: the robot, its timing and its observation.
 
     Args:
         timing: whose timing, reset noise and control cost.
@@ -142,15 +174,8 @@ class Cheetah(TaskFamily):
 
     def build(self, task: Task) -> "mujoco.MjModel":
         """Gymnasium's model with the task's density, friction and damping."""
-        spec = mujoco.MjSpec.from_file(str(MODEL))
-        spec.compiler.settotalmass = -1  # MuJoCo scales the compiled model instead
-        for geom in spec.geoms:
-            geom.friction[0] = task["friction"]
-        model = spec.compile()
-        mujoco.mj_setTotalmass(model, TOTAL_MASS * task["density"] / 1000.0)
-        model.dof_damping[:] *= task["damping"]
-        mujoco.mj_setConst(model, mujoco.MjData(model))
-        return model
+        mass = TOTAL_MASS * task["density"] / 1000.0
+        return cheetah(mass, task["damping"], friction=task["friction"])
 
     def reset(self, sim: Simulation, ids: Tensor, rng: Streams) -> None:
         """Noise on joint positions and velocities, as the timing's source does."""
@@ -253,15 +278,9 @@ class CheetahVelocity(Cheetah):
         return ((error < 0.3) & self._upright(sim)).double()
 
 
-class CheetahDynamics(Cheetah):
-    """Run forward with motors, body, ground and joints of unknown physics.
+class CheetahForward(Cheetah):
+    """Run forward. Reward: forward velocity, minus the control cost."""
 
-    Reward: forward velocity, minus the control cost.
-    """
-
-    name = "cheetah-dynamics"
-    parameters = HIDDEN_DYNAMICS
-    composition = {"motor_strength": (0.7, 0.8), "density": (1125.0, 1250.0)}
     success_measure = "mean forward velocity above 1 m/s, upright"
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -271,3 +290,58 @@ class CheetahDynamics(Cheetah):
     def success(self, sim: Simulation) -> Tensor:
         """1 where it ran faster than 1 m/s and stayed on its feet."""
         return ((self.mean_velocity(sim) > 1.0) & self._upright(sim)).double()
+
+
+class CheetahDynamics(CheetahForward):
+    """Run forward with motors, body, ground and joints of unknown physics."""
+
+    name = "cheetah-dynamics"
+    parameters = HIDDEN_DYNAMICS
+    composition = {"motor_strength": (0.7, 0.8), "density": (1125.0, 1250.0)}
+
+
+def _doubled(unit: str = "1", nominal: float = 1.0, **more: Any) -> Parameter:
+    """Log-uniform between half and double; shells up to a quarter and four times."""
+    return Parameter(
+        nominal,
+        train=(nominal / 2, nominal * 2),
+        near=((nominal / 3, nominal / 2), (nominal * 2, nominal * 3)),
+        far=((nominal / 4, nominal / 3), (nominal * 3, nominal * 4)),
+        scale="log",
+        unit=unit,
+        **more,
+    )
+
+
+class CheetahMass(CheetahForward):
+    """Run forward with a body of unknown mass, as in RoML (Greenberg et al., 2023)."""
+
+    name = "cheetah-mass"
+    parameters = {"mass": _doubled("kg", TOTAL_MASS, about="Of the whole robot.")}
+
+    def build(self, task: Task) -> "mujoco.MjModel":
+        """Gymnasium's model with the task's mass; inertia grows with it."""
+        return cheetah(task["mass"])
+
+
+class CheetahBody(CheetahForward):
+    """Run forward with a body of unknown mass, damping and torso, as in RoML."""
+
+    name = "cheetah-body"
+    parameters = {
+        "mass": _doubled("kg", TOTAL_MASS, about="Of the whole robot."),
+        "damping": _doubled(about="Of every joint, times its nominal one."),
+        "torso_length": Parameter(
+            1.0,
+            train=(0.75, 1.33),
+            near=((0.6, 0.75), (1.33, 1.6)),
+            far=((0.5, 0.6), (1.6, 2.0)),
+            scale="log",
+            switches=False,
+            about="Length of the torso, times its nominal one.",
+        ),
+    }
+
+    def build(self, task: Task) -> "mujoco.MjModel":
+        """Gymnasium's model with the task's mass, damping and torso."""
+        return cheetah(task["mass"], task["damping"], torso_length=task["torso_length"])

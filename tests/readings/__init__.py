@@ -25,6 +25,8 @@ else."""
 HELD = _joined("HELD")
 """Values of other parameters without which one cannot be felt:
 (family, parameter) -> values."""
+STARTS = _joined("STARTS")
+"""Where to start for parameters to be felt soon: family -> joint position -> value."""
 SEEN = _joined("SEEN")
 """Parameters that the robot senses in its first observation, standing still:
 family -> names."""

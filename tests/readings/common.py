@@ -62,3 +62,8 @@ def told(name):
         return tuple(value) if isinstance(value, list) else value
 
     return read
+
+
+def goal_site(family, task):
+    assert told("goal")(family, task) == task["goal"]
+    return tuple(family.model(task).site("goal").pos[:2])

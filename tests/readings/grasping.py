@@ -3,4 +3,5 @@
 READ_BACK: dict[str, dict] = {}
 ONLY_SENSED: set[tuple[str, str]] = set()
 HELD: dict[tuple[str, str], dict] = {}
+STARTS: dict[str, dict[int, float]] = {}
 SEEN: dict[str, set[str]] = {}

@@ -4,8 +4,22 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from readings.common import damping, latency, ratio, strength, told, touching
+from readings.common import (
+    damping,
+    goal_site,
+    latency,
+    ratio,
+    strength,
+    told,
+    touching,
+)
+
+from metarl.engine import mujoco
+from metarl.envs.locomotion.quadruped import SIDE
+from metarl.envs.locomotion.quadruped_model import JOINTS, NOMINAL_VOLTAGE
+from metarl.envs.locomotion.terrain import KINDS, LEVEL, RUN, height
 
 
 def density(family, task):
@@ -64,13 +78,163 @@ def slope(family, task):
     return math.atan2(-gravity[0], -gravity[2])
 
 
+def mass(family, task):
+    model, nominal = family.model(task), family.nominal_model
+    factor = ratio(model.body_mass, nominal.body_mass)
+    assert ratio(model.body_inertia, nominal.body_inertia) == pytest.approx(factor)
+    return model.body_mass.sum()
+
+
+def total_mass(family, task):
+    return family.model(task).body_mass.sum()
+
+
+def torso_length(family, task):
+    model = family.model(task)
+    # The legs are joined to the ends of the torso.
+    hips = model.body("fthigh").pos[0] - model.body("bthigh").pos[0]
+    assert 2 * model.geom("torso").size[1] == pytest.approx(hips)
+    return hips
+
+
+def link_masses(family, task):
+    model, nominal = family.model(task), family.nominal_model
+    factors = model.body_mass[1:] / nominal.body_mass[1:]
+    inertia = model.body_inertia[1:] / nominal.body_inertia[1:]
+    np.testing.assert_allclose(inertia, np.tile(factors[:, None], 3))
+    return tuple(factors)
+
+
+def joint_dampings(family, task):
+    model, nominal = family.model(task), family.nominal_model
+    np.testing.assert_array_equal(model.dof_damping[:3], 0)
+    return tuple(model.dof_damping[3:] / nominal.dof_damping[3:])
+
+
+def frictions(family, task):
+    model, nominal = family.model(task), family.nominal_model
+    return ratio(model.geom_friction[:, 0], nominal.geom_friction[:, 0])
+
+
+def ant_density(family, task):
+    model, nominal = family.model(task), family.nominal_model
+    factor = ratio(model.body_mass, nominal.body_mass)
+    assert ratio(model.body_inertia, nominal.body_inertia) == pytest.approx(factor)
+    return 5.0 * factor
+
+
+def dead_motors(family, task):
+    model = family.model(task)
+    dead = {
+        model.actuator(i).name.removesuffix("_hip").removesuffix("_ankle")
+        for i in range(model.nu)
+        if not model.actuator_gainprm[i].any()
+    }
+    assert len(dead) <= 1
+    assert (~model.actuator_gainprm.any(1)).sum() == 2 * len(dead)
+    return dead.pop() if dead else "none"
+
+
+def voltage(family, task):
+    """The drive voltage, from the torque of a stalled motor that is far off."""
+    model = family.model(task)
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    data.ctrl[:] = model.actuator_ctrlrange[:, 1]
+    mujoco.mj_forward(model, data)
+    thigh = [i for i in range(model.nu) if model.actuator(i).name.endswith("thigh")]
+    assert np.ptp(data.actuator_force[thigh]) < 1e-9
+    return NOMINAL_VOLTAGE * data.actuator_force[thigh[0]] / JOINTS["thigh"][2]
+
+
+def side_load(family, task):
+    model = family.model(task)
+    trunk, bare = model.body("trunk"), family.nominal_model.body("trunk")
+    load = trunk.mass[0] - bare.mass[0]
+    side = (trunk.mass[0] * trunk.ipos[1] - bare.mass[0] * bare.ipos[1]) / SIDE
+    assert abs(side) == pytest.approx(load)
+    return side
+
+
+def joint_friction(family, task):
+    losses = family.model(task).dof_frictionloss
+    assert (losses[:6] == 0).all()
+    assert np.ptp(losses[6:]) == 0
+    return losses[6]
+
+
+def terrain(family, task):
+    """Which of the kinds the height field is, seen from above."""
+    found = [kind for kind in KINDS if shape(family, task, kind) < 0.2 * task["relief"]]
+    assert len(found) == 1
+    return found[0]
+
+
+def relief(family, task):
+    """From the heights of rough ground, which no other relief gives."""
+    values = dict(task.values) | {"terrain": "rough"}
+    assert shape(family, family.task(**values), "rough") < 0.2 * task["relief"]
+    return task["relief"]
+
+
+def shape(family, task, kind):
+    """Largest distance in m between the height field and its function, away from
+    the steps of stairs."""
+    model = family.model(task)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    ground = model.geom("ground").id
+    worst = 0.0
+    for x in LEVEL + RUN * (np.arange(0, 30, 3) + 0.5):
+        for y in (-1.0, 0.0, 2.0):
+            far = mujoco.mj_rayHfield(
+                model, data, ground, np.array([x, y, 5.0]), np.array([0.0, 0, -1]), None
+            )
+            where = [torch.tensor(float(v)) for v in (x, y, KINDS.index(kind))]
+            expected = height(*where, torch.tensor(task["relief"]))
+            worst = max(worst, abs(5.0 - far - float(expected)))
+    return worst
+
+
 CHEETAH = {
     "motor_strength": strength,
     "density": density,
     "friction": touching,
     "damping": damping,
 }
+ANT = {
+    "motor_strength": strength,
+    "density": ant_density,
+    "friction": touching,
+    "damping": damping,
+}
+PLANAR = {"mass": link_masses, "damping": joint_dampings, "friction": frictions}
 READ_BACK = {
+    "cheetah-mass": {"mass": mass},
+    "cheetah-body": {
+        "mass": total_mass,
+        "damping": damping,
+        "torso_length": torso_length,
+    },
+    "hopper-params": PLANAR,
+    "walker-params": PLANAR,
+    "ant-direction": {"direction": told("direction"), **ANT},
+    "ant-goal": {"goal": goal_site, **ANT},
+    "ant-crippled": {"dead_leg": dead_motors, **ANT},
+    "quadruped-battery": {
+        "voltage": voltage,
+        "side_load": side_load,
+        "friction": touching,
+        "joint_friction": joint_friction,
+        "latency": latency,
+    },
+    "quadruped-terrain": {
+        "terrain": terrain,
+        "relief": relief,
+        "friction": touching,
+        "payload": payload,
+        "forward_velocity": told("forward_velocity"),
+    },
     "cheetah-direction": {"direction": told("direction"), **CHEETAH},
     "cheetah-velocity": {"velocity": told("velocity"), **CHEETAH},
     "cheetah-dynamics": CHEETAH,
@@ -90,8 +254,13 @@ READ_BACK = {
     },
 }
 ONLY_SENSED = {("quadruped-velocity", "velocity_bias")}
-HELD = {("quadruped-velocity", "payload_offset"): {"payload": 8.0}}
+HELD: dict[tuple[str, str], dict] = {
+    ("quadruped-velocity", "payload_offset"): {"payload": 8.0},
+    ("quadruped-terrain", "relief"): {"terrain": "rough"},
+}
+STARTS = {"quadruped-terrain": {0: 1.0, 2: 0.6}}
 SEEN = {
+    "quadruped-terrain": {"forward_velocity"},
     "quadruped-velocity": {
         "forward_velocity",  # commands are observed by declaration
         "left_velocity",

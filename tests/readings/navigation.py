@@ -1,11 +1,6 @@
 """How each parameter of the navigation families is read back and felt."""
 
-from readings.common import told
-
-
-def goal_site(family, task):
-    assert told("goal")(family, task) == task["goal"]
-    return tuple(family.model(task).site("goal").pos[:2])
+from readings.common import goal_site
 
 
 READ_BACK = {
@@ -13,4 +8,5 @@ READ_BACK = {
 }
 ONLY_SENSED: set[tuple[str, str]] = set()
 HELD: dict[tuple[str, str], dict] = {}
+STARTS: dict[str, dict[int, float]] = {}
 SEEN: dict[str, set[str]] = {}
