@@ -22,9 +22,11 @@ environment calls them for all simulations at a time.
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.engine import mujoco
@@ -33,9 +35,7 @@ from metarl.parameters import Choice, Parameter
 from metarl.randomness import Streams
 from metarl.tasks import ParameterSpace, Task
 from metarl.world.disturbances import disturb
-
-if TYPE_CHECKING:
-    from metarl.world.simulation import Simulation
+from metarl.world.simulation import Simulation
 
 
 class TaskFamily:
@@ -90,39 +90,52 @@ class TaskFamily:
         """
         raise NotImplementedError
 
-    def reset(self, sim: "Simulation", ids: Tensor, rng: Streams) -> None:
+    def reset(self, sim: Simulation, ids: Tensor, rng: Streams) -> None:
         """Write the start of an episode for the simulations ``ids``, (k,) int64.
 
         They stand at the model's first keyframe, or at its defaults when it has none.
         ``rng`` draws (k, ...) numbers, one stream a simulation.
         """
 
-    def act(self, sim: "Simulation", action: Tensor) -> None:
+    def act(self, sim: Simulation, action: Tensor) -> None:
         """Write controls from actions in [-1, 1], (n, action_size) float64.
 
         By default -1 and 1 are the ends of each actuator's control range.
         """
         sim.ctrl[:] = sim.control_centre + sim.control_half * action
 
-    def observe(self, sim: "Simulation") -> Tensor:
+    def observe(self, sim: Simulation) -> Tensor:
         """What the agent sees, (n, observation_size). Never the task itself."""
         raise NotImplementedError
 
-    def reward(self, sim: "Simulation", action: Tensor) -> Tensor:
+    def reward(self, sim: Simulation, action: Tensor) -> Tensor:
         """Reward of the step that was just made, (n,)."""
         raise NotImplementedError
 
-    def terminated(self, sim: "Simulation") -> Tensor:
+    def terminated(self, sim: Simulation) -> Tensor:
         """Whether the episode is over before its horizon, (n,) bool."""
         return torch.zeros(sim.n, dtype=torch.bool)
 
-    def success(self, sim: "Simulation") -> Tensor:
+    def success(self, sim: Simulation) -> Tensor:
         """A measure in [0, 1] that a roboticist believes, at an episode's end, (n,)."""
         return torch.full((sim.n,), torch.nan, dtype=torch.float64)
 
-    def metrics(self, sim: "Simulation") -> dict[str, Tensor]:
+    def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """Further physical measures at an episode's end, each (n,) float64."""
         return {}
+
+    def simulate(
+        self, tasks: Sequence[Task], copies: int = 1, threads: int = 0
+    ) -> Simulation:
+        """Simulations of the tasks. MuJoCo's by default; a bridge brings its own."""
+        return Simulation(self, tasks, copies, threads)
+
+    def frames(self, sim: Simulation) -> NDArray[np.uint8] | None:
+        """Pictures of the last episode of simulation 0, (T, height, width, 3).
+
+        None where MuJoCo draws the family's own model, as it does by default.
+        """
+        return None
 
     # -- what follows from it ----------------------------------------------------
 

@@ -57,7 +57,8 @@ def record(
         assert shown.states is not None
         length = int(shown.length[0, 0])
         phase = np.zeros(length, int)
-        models = [family.model(task.before_switch)]
+        frames = family.frames(world.sim)
+        models = [] if frames is not None else [family.model(task.before_switch)]
         if task.switch is not None:
             models.append(family.model(task.after_switch))
             phase[round(task.switch.at / family.control_period) :] = 1
@@ -69,6 +70,7 @@ def record(
                 phase,
                 shown.states[0, 0, :length].numpy(),
                 shown.reward[0, 0, :length].numpy(),
+                frames,
             )
         )
     return takes

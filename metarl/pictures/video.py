@@ -14,7 +14,7 @@ import av
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from metarl.engine import mujoco
 from metarl.errors import InputError, RunError
@@ -47,6 +47,8 @@ class Take:
     """(T, nq) qpos after each control step; T differs where an episode stopped."""
     rewards: NDArray[np.floating]
     """(T,) reward of each control step."""
+    frames: NDArray[np.uint8] | None = None
+    """(T, height, width, 3) pictures that were drawn elsewhere, in place of models."""
 
     def __post_init__(self) -> None:
         steps = len(self.states)
@@ -57,6 +59,8 @@ class Take:
                 f"Take {self.title!r}: {steps} states, {len(self.phase)} phases and "
                 f"{len(self.rewards)} rewards differ in number."
             )
+        if self.frames is not None:
+            return
         if min(self.phase) < 0 or max(self.phase) >= len(self.models):
             raise InputError(f"Take {self.title!r}: phase is out of range.")
         for model in self.models:
@@ -232,6 +236,9 @@ class _Stage:
         return picture
 
     def _render(self, take: Take, step: int) -> NDArray[np.uint8]:
+        if take.frames is not None:
+            drawn = Image.fromarray(take.frames[step])
+            return np.asarray(ImageOps.pad(drawn, self.size, color=_BACKGROUND))
         model = take.models[int(take.phase[step])]
         state = take.states[step]
         if id(model) not in self.drawing:

@@ -21,7 +21,6 @@ from metarl.family import TaskFamily
 from metarl.randomness import Streams, key, mix
 from metarl.tasks import Task
 from metarl.world.disturbances import SENSED
-from metarl.world.simulation import Simulation
 
 
 @dataclass
@@ -80,7 +79,7 @@ class Environment:
         self.visible = visible
         self.resample = family.check_tasks(resample) if resample else []
         self.n = len(self.pool) * copies
-        self.sim = Simulation(family, self.pool, copies, threads)
+        self.sim = family.simulate(self.pool, copies, threads)
         self.tasks = [task for task in self.pool for _ in range(copies)]
         self._task_index = torch.arange(len(self.pool)).repeat_interleave(copies)
         self._copy_index = torch.arange(copies).repeat(len(self.pool))
@@ -219,7 +218,7 @@ class Environment:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next step depends on, as tensors and JSON values."""
         tensors = {
-            "simulation": torch.from_numpy(self.sim.batch.state),
+            "simulation": self.sim.snapshot(),
             "episode": self.episode,
             "elapsed": self.elapsed,
             "active": self.active,
@@ -246,7 +245,7 @@ class Environment:
         self.elapsed.copy_(tensors["elapsed"])
         self.active.copy_(tensors["active"])
         self.broken.copy_(tensors["broken"])
-        self.sim.batch.state[:] = tensors["simulation"].numpy()
+        self.sim.restore(tensors["simulation"])
         for name, value in tensors.items():
             if name.startswith("memory/"):
                 self.sim.remember(name.removeprefix("memory/"), value).copy_(value)

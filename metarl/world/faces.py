@@ -18,7 +18,6 @@ from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from metarl.engine import mujoco
 from metarl.errors import InputError
 from metarl.family import TaskFamily
 from metarl.registry import make_family
@@ -72,7 +71,6 @@ class GymnasiumEnv(gymnasium.Env):
         }
         self.observation_space = observation_space(self.environment.observation_size)
         self.action_space = action_space(self.environment.action_size)
-        self._renderer: Any = None
 
     @property
     def task(self) -> Task:
@@ -112,20 +110,11 @@ class GymnasiumEnv(gymnasium.Env):
         """A frame, (height, width, 3) uint8, in render mode "rgb_array"."""
         if self.render_mode is None:
             return None
-        sim = self.environment.sim
-        model = sim.batch.get_model(0)
-        data = sim.batch.get_data(0)
-        mujoco.mj_forward(model, data)
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(model, 360, 480)
-        self._renderer.update_scene(data, camera=self.environment.family.camera)
-        return self._renderer.render()
+        return self.environment.sim.picture()
 
     def close(self) -> None:
         """Free the renderer."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self.environment.sim.close()
 
 
 class GymnasiumVectorEnv(VectorEnv):

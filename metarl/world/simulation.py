@@ -10,11 +10,12 @@
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from mujoco.batch import DATA_FIELDS, Batch, SimulationError
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.engine import mujoco
@@ -58,6 +59,7 @@ class Simulation:
         self.memory: dict[str, Tensor] = {}
         self.parameters: dict[str, Tensor] = {}
         self._models = [self.model] * self.n
+        self._renderer: Any = None
         self._failed = np.zeros(self.n, np.int64)
         low, high = torch.from_numpy(self.model.actuator_ctrlrange.copy()).T
         self.control_centre = (high + low) / 2
@@ -125,6 +127,29 @@ class Simulation:
     def diverged(self) -> np.ndarray:
         """How often each simulation has blown up or failed so far, (n,) int."""
         return self.batch.warning[:, _DIVERGED, 1].sum(1) + self._failed
+
+    def snapshot(self) -> Tensor:
+        """The full state of every simulation, (n, ...)."""
+        return torch.from_numpy(self.batch.state).clone()
+
+    def restore(self, state: Tensor) -> None:
+        """Take over what `snapshot` returned; `refresh` follows."""
+        self.batch.state[:] = state.numpy()
+
+    def picture(self, index: int = 0) -> NDArray[np.uint8]:
+        """A simulation as it is now, seen by the family's camera, (360, 480, 3)."""
+        model, data = self.batch.get_model(index), self.batch.get_data(index)
+        mujoco.mj_forward(model, data)
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(model, 360, 480)
+        self._renderer.update_scene(data, camera=self.family.camera)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free what draws."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
 
     def remember(self, name: str, like: Tensor) -> Tensor:
         """The family's memory ``name``, (n, ...), made of zeros on first use."""
