@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "judge how fast a run adapts to held-out tasks",
     "video": "film a run before and after adaptation",
     "report": "one HTML page about one or more runs",
+    "check": "does a family keep the contract? for your own robots",
     "doctor": "what works on this machine, and how to get what does not",
 }
 
@@ -312,6 +313,31 @@ def _report(arguments: list[str]) -> int:
 
     print(f"Written: {api.report(runs, out)}")
     return 0
+
+
+def _check(arguments: list[str]) -> int:
+    import tyro
+
+    def check(
+        family: Annotated[str, tyro.conf.Positional], speed: bool = True
+    ) -> tuple[str, bool]:
+        """Check that a family keeps the contract, and say what to do where not.
+
+        Args:
+            family: registered name, module:Class or file.py:Class.
+            speed: measure control steps per second.
+        """
+        return family, speed
+
+    reference, speed = _parse(check, "check", arguments)
+    from metarl.check import check as examine
+    from metarl.registry import make_family
+
+    family = make_family(reference)
+    broken = examine(family, speed)
+    if broken:
+        print(f"{family.name} breaks {broken} of its promises.")
+    return int(broken > 0)
 
 
 def _doctor(arguments: list[str]) -> int:

@@ -16,9 +16,10 @@ README = (ROOT / "README.md").read_text()
 CART = f"{ROOT}/experiments/custom_robot/cart.py:Cart"
 
 
-def test_its_robot_is_the_one_in_experiments():
-    shown = re.search(r"```python\n(import mujoco.*?)```", README, re.DOTALL).group(1)
-    assert shown == (ROOT / "experiments/custom_robot/cart.py").read_text()
+@pytest.mark.parametrize("name", ["cart", "humanoid"])
+def test_its_robots_are_those_in_experiments(name):
+    shown = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert (ROOT / f"experiments/custom_robot/{name}.py").read_text() in shown
 
 
 def test_it_names_every_family_and_agent():

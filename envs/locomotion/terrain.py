@@ -13,7 +13,7 @@ from metarl.engine import mujoco
 
 KINDS = ("flat", "slope", "rough", "stairs")
 """In the order of the numbers that `height` knows them by."""
-LEVEL = 0.4
+LEVEL = 0.25
 """Radius of the level ground around the start, m."""
 RUN = 0.3
 """Depth of a stair, and the way in which a slope rises by one relief, m."""

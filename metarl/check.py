@@ -1,0 +1,345 @@
+"""`metarl check`: does a family keep the contract that every part of metarl relies on?
+
+Each check is a function of the family. It returns a line for people or nothing, and
+raises `ContractError` with what is wrong and what to do about it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.errors import InputError, RunError
+from metarl.family import TaskFamily
+from metarl.parameters import Choice, Parameter
+from metarl.pictures.gl import why_no_gl
+from metarl.randomness import torch_generator
+from metarl.tasks import Task
+from metarl.world.environment import Environment
+from metarl.world.faces import GymnasiumEnv, GymnasiumVectorEnv, StableBaselinesEnv
+
+STEPS = 40
+"""Control steps of the episodes that are compared."""
+LONG = 150
+"""Control steps after which a parameter must have been felt."""
+LARGEST_REWARD = 1e3
+"""A larger reward in one step is most likely a mistake, and hard to learn from."""
+
+
+class ContractError(Exception):
+    """A promise that a family does not keep."""
+
+
+def check(family: TaskFamily, speed: bool = True) -> int:
+    """Run every check and print a line for each.
+
+    Args:
+        family: anybody's.
+        speed: measure control steps per second, which takes a few seconds.
+
+    Returns:
+        The number of promises that are broken.
+    """
+    broken = 0
+    for examine in CHECKS:
+        if examine is is_fast and not speed:
+            continue
+        title = (examine.__doc__ or "").splitlines()[0].rstrip(".")
+        try:
+            detail = examine(family)
+        except (ContractError, InputError, RunError) as problem:
+            broken += 1
+            print(f"BROKEN  {title}\n        {problem}", flush=True)
+        except Exception as error:
+            broken += 1
+            where = _where(error)
+            print(f"BROKEN  {title}\n        {type(error).__name__}: {error}{where}")
+        else:
+            print(f"ok      {title}{f': {detail}' if detail else ''}", flush=True)
+    return broken
+
+
+def describes_itself(family: TaskFamily) -> str:
+    """It says what it is, what varies and what success means."""
+    if not (type(family).__doc__ or "").strip():
+        raise ContractError(
+            "Give the class a docstring: `metarl info` shows its first line."
+        )
+    if not family.parameters:
+        raise ContractError("`parameters` is empty: every task would be the same.")
+    if not family.success_measure:
+        return "no success_measure, so that reports show returns alone"
+    return ", ".join(family.parameters)
+
+
+def splits_are_apart(family: TaskFamily) -> str:
+    """Held-out tasks lie outside the train box, and no order changes a task."""
+    for split in family.splits:
+        tasks = family.tasks(split, 16)
+        alone = family.tasks(split, 1, start=7)[0]
+        if alone != tasks[7]:
+            raise ContractError(f"Task 7 of {split!r} depends on how many are drawn.")
+        if Task.from_dict(alone.to_dict()) != alone:
+            raise ContractError(f"A task of {split!r} does not survive JSON: {alone}.")
+        distances = [family.space.distance(task) for task in tasks]
+        outside = [distance > 0 for distance in distances]
+        if split in ("near", "far", "structure") and not all(outside):
+            raise ContractError(
+                f"A task of {split!r} lies inside the train box: {alone}."
+            )
+        if split in ("train", "interpolation", "composition") and any(outside):
+            raise ContractError(
+                f"A task of {split!r} lies outside the train box: {alone}."
+            )
+    return ", ".join(family.splits)
+
+
+def simulates(family: TaskFamily) -> str:
+    """Every split simulates: finite observations, rewards within reason."""
+    tasks = [task for split in family.splits for task in family.tasks(split, 4)]
+    environment = Environment(family, tasks)
+    observation = environment.reset(0)
+    low = high = 0.0
+    for action in _actions(family, environment.n):
+        if not observation.isfinite().all():
+            raise ContractError("observe() gave NaN or infinity.")
+        step = environment.step(action)
+        observation = step.observation
+        low, high = (
+            min(low, float(step.reward.min())),
+            max(high, float(step.reward.max())),
+        )
+        if step.diverged.any():
+            index = int(step.diverged.nonzero()[0, 0])
+            raise ContractError(
+                f"The simulation of {environment.tasks[index]} blew up under random "
+                "actions. Try a smaller timestep, softer gains or narrower ranges."
+            )
+    if max(-low, high) > LARGEST_REWARD:
+        raise ContractError(
+            f"Rewards of a step reach from {low:.3g} to {high:.3g}: scale them to "
+            "about 1."
+        )
+    return f"{len(tasks)} tasks, rewards of a step from {low:.3g} to {high:.3g}"
+
+
+def is_deterministic(family: TaskFamily) -> None:
+    """The same seed gives the same bits, at any number of threads."""
+    tasks = family.tasks("train", 3)
+    runs = [
+        _trace(Environment(family, tasks, 2, threads=threads), seed=5)
+        for threads in (1, 1, 2)
+    ]
+    for run, what in zip(runs[1:], ("twice in a row", "with two threads"), strict=True):
+        if not torch.equal(runs[0], run):
+            raise ContractError(
+                f"The same seed gives another episode {what}. Draw from the `rng` that "
+                "reset() gets, and keep what you remember in sim.remember()."
+            )
+
+
+def parameters_are_felt(family: TaskFamily) -> str:
+    """Each parameter changes what happens."""
+    dull, told = [], []
+    for name, parameter in family.parameters.items():
+        if (
+            isinstance(parameter, Parameter)
+            and parameter.bounds[0] == (parameter.bounds[1])
+        ):
+            continue
+        start, ends = _apart(family, name, parameter)
+        if start:
+            told.append(name)
+        if not ends:
+            dull.append(name)
+    if dull:
+        raise ContractError(
+            f"Nothing changes with {', '.join(dull)}: neither states nor observations "
+            "nor rewards. Is the value read in build(), observe() or reward()?"
+        )
+    if told:
+        return f"told at once by the first observation: {', '.join(told)}"
+    return "none is told by the first observation"
+
+
+def faces_agree(family: TaskFamily) -> None:
+    """Gymnasium, its vector interface and Stable-Baselines3 see the same numbers."""
+    task = family.tasks("train", 1)[0]
+    single = GymnasiumEnv(family, task)
+    vector = GymnasiumVectorEnv(Environment(family, [task]))
+    baselines = StableBaselinesEnv(Environment(family, [task]))
+    baselines.seed(3)
+    seen = [single.reset(seed=3)[0], vector.reset(seed=3)[0][0], baselines.reset()[0]]
+    for action in _actions(family, 1)[:20].numpy():
+        if not all(np.array_equal(seen[0], other) for other in seen[1:]):
+            raise ContractError(
+                "The three faces differ. Does observe() change anything?"
+            )
+        one = single.step(action[0])
+        if one[2] or one[3]:
+            break  # the vectors have started a new episode by now
+        baselines.step_async(action)
+        other = baselines.step_wait()
+        seen = [one[0], vector.step(action)[0][0], other[0][0]]
+        if abs(one[1] - float(other[1][0])) > 0:
+            raise ContractError(
+                "The faces' rewards differ. Does reward() depend on calls?"
+            )
+
+
+def goes_on_from_a_state(family: TaskFamily) -> None:
+    """An episode saved in the middle goes on to the same bits."""
+    tasks = family.tasks("train", 3)
+    whole, again = Environment(family, tasks), Environment(family, tasks)
+    whole.reset(1)
+    actions = _actions(family, 3)
+    for action in actions[:10]:
+        whole.step(action)
+    again.load_state(*whole.state())
+    for action in actions[10:20]:
+        one, other = whole.step(action), again.step(action)
+        same = torch.equal(one.observation, other.observation)
+        if not (same and torch.equal(one.reward, other.reward)):
+            raise ContractError(
+                "Runs could not be resumed: something is remembered outside of the "
+                "simulation. Keep it in sim.remember(name, like)."
+            )
+
+
+def ends_with_success(family: TaskFamily) -> str:
+    """An episode ends with a success in [0, 1] and finite measures."""
+    environment = Environment(family, family.tasks("train", 4))
+    environment.reset(0)
+    actions = _actions(family, 4, family.horizon)
+    made = 0
+    while environment.active.any():
+        environment.step(actions[made % len(actions)])
+        made += 1
+    outcome = environment.outcome()
+    success = outcome.pop("success")
+    if family.success_measure and not ((success >= 0) & (success <= 1)).all():
+        raise ContractError(f"success() is {success.tolist()}; it must lie in [0, 1].")
+    for name, value in outcome.items():
+        if value.shape != (4,) or not value.isfinite().all():
+            raise ContractError(
+                f"metrics() gives {name} = {value}: one finite number each."
+            )
+    return f"random actions: success {success.mean():.0%}, after {made} steps at most"
+
+
+def is_fast(family: TaskFamily) -> str:
+    """It runs many simulations at a time."""
+    environment = Environment(family, family.tasks("train", 64), 4)
+    actions = _actions(family, environment.n)
+    environment.reset(0)
+    environment.step(actions[0])
+    inside, steps = 0.0, 0
+    step_alone = environment.sim.step
+
+    def timed(ids: Tensor | None = None) -> None:
+        nonlocal inside
+        began = time.perf_counter()
+        step_alone(ids)
+        inside += time.perf_counter() - began
+
+    environment.sim.step = timed  # type: ignore[method-assign]
+    began = time.perf_counter()
+    while time.perf_counter() - began < 3.0:
+        if not environment.active.any():
+            environment.reset()
+        steps += int(environment.active.sum())
+        environment.step(actions[steps % len(actions)])
+    wall = time.perf_counter() - began
+    return (
+        f"{steps / wall:,.0f} control steps/s with {environment.n} simulations, "
+        f"{inside / wall:.0%} of the time in the physics"
+    )
+
+
+def can_be_drawn(family: TaskFamily) -> str:
+    """A picture of it can be drawn."""
+    if reason := why_no_gl():
+        return f"not tried: {reason}"
+    face = GymnasiumEnv(family, render_mode="rgb_array")
+    face.reset(seed=0)
+    face.step(np.zeros(family.action_size, np.float32))
+    picture = face.render()
+    face.close()
+    if picture is None or picture.std() < 1:
+        raise ContractError(
+            "The picture is empty: check the family's `camera` and the light."
+        )
+    return f"{picture.shape[1]} x {picture.shape[0]} pixels"
+
+
+CHECKS: Sequence[Callable[[TaskFamily], str | None]] = (
+    describes_itself,
+    splits_are_apart,
+    simulates,
+    is_deterministic,
+    parameters_are_felt,
+    faces_agree,
+    goes_on_from_a_state,
+    ends_with_success,
+    is_fast,
+    can_be_drawn,
+)
+
+
+def _actions(family: TaskFamily, n: int, steps: int = STEPS) -> Tensor:
+    """Seeded random actions, the same for all simulations, (steps, n, size)."""
+    generator = torch_generator("check")
+    action = 2 * torch.rand(steps, 1, family.action_size, generator=generator) - 1
+    return action.expand(steps, n, family.action_size)
+
+
+def _trace(environment: Environment, seed: int) -> Tensor:
+    """All that happens in an episode, (n, ...)."""
+    seen = [environment.reset(seed)]
+    for action in _actions(environment.family, environment.n, LONG):
+        step = environment.step(action)
+        seen += [step.observation, step.reward[:, None], environment.sim.qpos.float()]
+    return torch.cat(seen, 1)
+
+
+def _apart(
+    family: TaskFamily, name: str, parameter: Parameter | Choice
+) -> tuple[bool, bool]:
+    """Whether a parameter's ends differ in the first observation, and at all.
+
+    Some parameters act only together with others (the place of a payload of 0 kg), so
+    it is tried on several tasks.
+    """
+    if isinstance(parameter, Choice):
+        ends = list(parameter.values)
+    else:
+        low, high = parameter.bounds
+        ends = [low, high]
+        if parameter.size > 1:
+            ends = [(low,) * parameter.size, (high,) * parameter.size]
+    told, unlike = False, set()
+    for base in (family.task(), *family.tasks("train", 6)):
+        values = dict(base.values)
+        traces = []
+        for end in ends:
+            task = family.task(**{**values, name: end})
+            environment = Environment(family, [task], threads=1)
+            size = environment.observation_size
+            traces.append(_trace(environment, seed=0))
+        first, *others = traces
+        told |= any(not torch.equal(first[:, :size], t[:, :size]) for t in others)
+        unlike |= {i for i, t in enumerate(others) if not torch.equal(first, t)}
+        if len(unlike) == len(others):
+            return told, True
+    return told, False
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})"
