@@ -15,7 +15,7 @@ environment keeps Gymnasium's promise about `reset(seed=...)`.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import gymnasium
@@ -58,6 +58,8 @@ class GymnasiumFamily(TaskFamily):
 
     env_id: ClassVar[str] = ""
     """What `gymnasium.make` makes, for families that edit its model."""
+    env_options: ClassVar[Mapping[str, Any]] = {}
+    """Arguments of `gymnasium.make`."""
 
     def __init__(
         self, *, horizon: int | None = None, vectorization: VectorName = "sync"
@@ -85,7 +87,8 @@ class GymnasiumFamily(TaskFamily):
         """
         if not self.env_id:
             raise InputError(f"{type(self).__name__} needs an env_id or its own make.")
-        env = gymnasium.make(self.env_id, max_episode_steps=-1, **options)
+        options = {"max_episode_steps": -1, **self.env_options, **options}
+        env = gymnasium.make(self.env_id, **options)
         model = getattr(env.unwrapped, "model", None)
         if not isinstance(model, mujoco.MjModel):
             raise InputError(f"{self.env_id} has no MuJoCo model: override make().")

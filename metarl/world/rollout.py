@@ -30,6 +30,8 @@ class Percept(NamedTuple):
     """Reward of the previous step, 0 at the start of an episode, (task, copy)."""
     begins: Tensor
     """Whether this is the first step of an episode, (task, copy) bool."""
+    running: Tensor
+    """Whether the episode goes on; actions of others are ignored, (task, copy) bool."""
     noise: Tensor
     """Standard normal numbers to explore with, (task, copy, action_size)."""
 
@@ -161,7 +163,11 @@ def collect(
             observations[t] = observation
             running[t] = environment.active
             percept = Percept(
-                observation.view(*grid, -1), reward.view(grid), begins, noise[t]
+                observation.view(*grid, -1),
+                reward.view(grid),
+                begins,
+                environment.active.view(grid).clone(),
+                noise[t],
             )
             actions[t] = policy.act(percept)
             try:

@@ -1,0 +1,160 @@
+"""MANN: a memory-augmented network, which writes what it met and looks it up later.
+
+Santoro et al., "Meta-learning with memory-augmented neural networks", 2016, as an agent
+that adapts by remembering (see RL2, whose training it shares). A recurrent controller
+reads an external memory by content and writes by least recently used access (LRUA):
+
+    read weights     w_r = softmax(strength * cosine(key, slots))          by content
+    write weights    w_w = s w_r' + (1 - s) w_lu'     where it last read, or the slot
+                                                      that was used least
+    usage            w_u = decay w_u' + w_r + w_w     primes are of the step before
+
+The slot that was used least is emptied before it is written to. Memory and controller
+are kept across the episodes of a trial.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metarl.agents.rl2 import RL2, RL2Config
+from metarl.learning.trials import Memory, State
+
+
+@dataclass(frozen=True)
+class MANNConfig(RL2Config):
+    """Hyper-parameters of the memory-augmented network."""
+
+    slots: int = 32
+    """Slots of the memory."""
+    width: int = 16
+    """Numbers in a slot."""
+    heads: int = 2
+    """Keys that are read, and written, at each step."""
+    decay: float = 0.95
+    """Share of a slot's usage that is left after a step."""
+
+
+class Slots(NamedTuple):
+    """An external memory of n robots."""
+
+    content: Tensor
+    """(n, slots, width)."""
+    usage: Tensor
+    """How recently each was used, (n, slots)."""
+    read: Tensor
+    """Weights of the last reading, (n, heads, slots)."""
+
+
+def empty(n: int, slots: int, width: int, heads: int) -> Slots:
+    """A memory in which nothing was written."""
+    return Slots(
+        torch.zeros(n, slots, width),
+        torch.zeros(n, slots),
+        torch.zeros(n, heads, slots),
+    )
+
+
+def least_used(usage: Tensor, heads: int) -> Tensor:
+    """1 for the slot that each head may overwrite, (n, heads, slots).
+
+    The heads take the slots that were used least, one each.
+    """
+    lowest = usage.topk(heads, dim=-1, largest=False).indices
+    return nn.functional.one_hot(lowest, usage.shape[-1]).to(usage.dtype)
+
+
+def write(memory: Slots, value: Tensor, again: Tensor, decay: float) -> Slots:
+    """Write a value with each head.
+
+    Args:
+        memory: before.
+        value: (n, heads, width).
+        again: share that goes to where the head read last, (n, heads); the rest goes
+            to the slot that was used least, which is emptied before.
+        decay: share of the usage that is left.
+    """
+    fresh = least_used(memory.usage, value.shape[1])
+    share = again[..., None]
+    weights = share * memory.read + (1 - share) * fresh
+    kept = 1 - fresh.sum(1)
+    content = memory.content * kept[..., None] + weights.mT @ value
+    usage = decay * memory.usage + weights.sum(1)
+    return Slots(content, usage, memory.read)
+
+
+def read(memory: Slots, key: Tensor, strength: Tensor) -> tuple[Tensor, Slots]:
+    """Look keys up by content.
+
+    Args:
+        memory: before.
+        key: (n, heads, width).
+        strength: how sharply the nearest slot is preferred, (n, heads).
+
+    Returns:
+        What was found, (n, heads, width), and the memory, whose usage has grown.
+    """
+    content = memory.content
+    # Empty slots have no direction: the small term makes their cosine 0, not NaN.
+    norms = (
+        torch.linalg.vector_norm(key, dim=-1)[..., None]
+        * (torch.linalg.vector_norm(content, dim=-1)[:, None])
+    )
+    cosine = key @ content.mT / (norms + 1e-6)
+    weights = torch.softmax(strength[..., None] * cosine, -1)
+    usage = memory.usage + weights.sum(1)
+    return weights @ content, Slots(content, usage, weights)
+
+
+class ExternalMemory(Memory):
+    """A recurrent controller and its external memory.
+
+    Args:
+        inputs: numbers that it is told a step.
+        config: sizes.
+    """
+
+    def __init__(self, inputs: int, config: MANNConfig) -> None:
+        super().__init__()
+        self.config = config
+        found = config.heads * config.width
+        self.controller = nn.GRUCell(inputs + found, config.units)
+        # For each head: a key, which is also what is written, a gate and a strength.
+        self.heads = nn.Linear(config.units, config.heads * (config.width + 2))
+        self.output_size = config.units + found
+
+    def initial(self, n: int) -> State:
+        """An idle controller, nothing found, and an empty memory."""
+        config = self.config
+        found = torch.zeros(n, config.heads * config.width)
+        memory = empty(n, config.slots, config.width, config.heads)
+        return (torch.zeros(n, config.units), found, *memory)
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Controller and findings of every step, and the last state."""
+        config = self.config
+        hidden, found, *slots = state
+        memory, features = Slots(*slots), []
+        for told in inputs.unbind(1):
+            hidden = self.controller(torch.cat([told, found], -1), hidden)
+            heads = self.heads(hidden).unflatten(-1, (config.heads, -1))
+            key, gate, strength = heads.split([config.width, 1, 1], -1)
+            key = torch.tanh(key)
+            memory = write(memory, key, gate[..., 0].sigmoid(), config.decay)
+            sharpness = 1 + 10 * nn.functional.softplus(strength[..., 0])
+            answers, memory = read(memory, key, sharpness)
+            found = answers.flatten(1)
+            features.append(torch.cat([hidden, found], -1))
+        return torch.stack(features, 1), (hidden, found, *memory)
+
+
+class MANN(RL2):
+    """Learns what to write down about a robot, and when to look it up."""
+
+    Config: ClassVar[type] = MANNConfig
+
+    def memory(self, inputs: int) -> Memory:
+        """An external memory and its controller."""
+        return ExternalMemory(inputs, self.config)
