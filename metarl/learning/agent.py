@@ -83,7 +83,12 @@ class Sampler:
         return [self.family.tasks("train", 1, self.seed, i)[0] for i in indices]
 
     def collect(
-        self, tasks: list[Task], copies: int, policy: Policy, purpose: str
+        self,
+        tasks: list[Task],
+        copies: int,
+        policy: Policy,
+        purpose: str,
+        alike: Tensor | None = None,
     ) -> Episodes:
         """``copies`` episodes of each task.
 
@@ -92,6 +97,7 @@ class Sampler:
             copies: episodes of each.
             policy: acts in all of them.
             purpose: names this round of the iteration; another name, other noise.
+            alike: a number for each task; those of the same number see the same noise.
         """
         began = time.perf_counter()
         shape = (len(tasks), copies)
@@ -101,6 +107,7 @@ class Sampler:
             )
         environment = self._environments[shape]
         environment.set_tasks(tasks)
+        environment.share_noise(alike)
         seed = key(self.seed, self.iteration, purpose)
         episodes = collect(environment, policy, seed)
         self.count(

@@ -81,8 +81,8 @@ class Environment:
         self.n = len(self.pool) * copies
         self.sim = family.simulate(self.pool, copies, threads)
         self.tasks = [task for task in self.pool for _ in range(copies)]
-        self._task_index = torch.arange(len(self.pool)).repeat_interleave(copies)
         self._copy_index = torch.arange(copies).repeat(len(self.pool))
+        self.share_noise(None)
         self._sensed = [name for name in SENSED if name in family.parameters]
         self._everywhere = torch.arange(self.n)
         self._note_tasks()
@@ -90,6 +90,15 @@ class Environment:
         self._start(seed)
         self.observation_size = self.reset().shape[-1]
         self._start(seed)
+
+    def share_noise(self, rows: Tensor | None) -> None:
+        """Let tasks of the same number see the same noise (common random numbers).
+
+        Args:
+            rows: a number for each task, (tasks,) int64; default: all differ.
+        """
+        self.noise_rows = torch.arange(len(self.pool)) if rows is None else rows
+        self._task_index = self.noise_rows.repeat_interleave(self.copies)
 
     def _start(self, seed: int) -> None:
         self.seed = seed

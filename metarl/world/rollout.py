@@ -137,7 +137,9 @@ def collect(
     observation = environment.reset(seed)
     streams = Streams(
         mix(
-            key(seed, "explore"), torch.arange(tasks)[:, None], torch.arange(copies)
+            key(seed, "explore"),
+            environment.noise_rows[:, None],
+            torch.arange(copies),
         ).reshape(-1)
     )
     noise = streams.normal(horizon, action_size).to(torch.float32)

@@ -1,0 +1,306 @@
+"""ES-MAML: evolution strategies through an adaptation operator, without gradients.
+
+Song et al., "ES-MAML: simple Hessian-free meta learning", 2020. What is learnt is a
+start theta from which an operator U adapts to a task by trying out perturbed policies:
+
+    U(theta, i)  = theta + inner_lr * ES gradient of the return on task i, from episodes
+    theta        = theta + lr * mean_j [F(theta + sigma g_j) - F(theta - sigma g_j)] g_j
+                   with F(phi) = return of U(phi, i) on task i
+
+Both gradients are antithetic. The two of a pair meet the same task, the same initial
+states and the same inner perturbations (common random numbers), so that their
+difference is due to g alone. Returns are standardised before they weigh anything, and
+observations are normalised by statistics that belong to the start: adaptation does not
+change them. All perturbations of all tasks run in one batch of simulations.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from metarl.family import TaskFamily
+from metarl.learning.agent import Agent, Metrics, Sampler
+from metarl.learning.optimization import adam_tensors, descend, load_adam
+from metarl.learning.policies import network, network_parameters
+from metarl.randomness import torch_generator
+from metarl.world.environment import sizes
+from metarl.world.rollout import Episodes, Percept
+
+
+@dataclass(frozen=True)
+class ESMAMLConfig:
+    """Hyper-parameters of evolutionary meta-learning."""
+
+    pairs: int = 20
+    """Antithetic pairs of perturbed starts a meta-iteration, each with its own task."""
+    inner_steps: int = 1
+    """Adaptation steps in training."""
+    trials: int = 10
+    """Episodes of an adaptation step, each of another perturbation; even."""
+    queries: int = 2
+    """Episodes that judge an adapted policy in training."""
+    sigma: float = 0.1
+    """Standard deviation of the outer perturbations."""
+    inner_sigma: float = 0.1
+    """Standard deviation of the perturbations that adapt."""
+    inner_lr: float = 0.05
+    """Step size of the ES gradient that adapts."""
+    lr: float = 0.02
+    """Step size of the outer Adam."""
+    hidden: tuple[int, ...] = ()
+    """Units of the policy's hidden layers; none is a linear policy."""
+
+
+@dataclass
+class Statistics:
+    """Running mean and variance of observations."""
+
+    count: Tensor
+    """Observations seen, () float64."""
+    mean: Tensor
+    """(observation_size,) float64."""
+    square: Tensor
+    """Sum of squared distances from the mean, (observation_size,) float64."""
+
+    @classmethod
+    def nothing(cls, size: int) -> "Statistics":
+        """Of no observation."""
+        zeros = torch.zeros(size, dtype=torch.float64)
+        return cls(torch.zeros((), dtype=torch.float64), zeros, zeros.clone())
+
+    def extended(self, observation: Tensor, mask: Tensor) -> "Statistics":
+        """With the observations that ``mask`` counts, (..., observation_size)."""
+        seen = observation[mask > 0].double()
+        if not len(seen):
+            return self
+        count = self.count + len(seen)
+        mean, square = seen.mean(0), (seen - seen.mean(0)).square().sum(0)
+        apart = mean - self.mean
+        between = apart.square() * self.count * len(seen) / count
+        return Statistics(
+            count, self.mean + apart * len(seen) / count, self.square + square + between
+        )
+
+    def normalised(self, observation: Tensor) -> Tensor:
+        """Observations with mean 0 and deviation 1, clipped to +-10."""
+        if self.count < 2:
+            return observation
+        scale = (self.square / self.count).sqrt().clamp(min=1e-2)
+        return ((observation - self.mean) / scale).clamp(-10, 10).float()
+
+
+@dataclass
+class VectorPolicy:
+    """Deterministic policies, one for each task or for each robot, given as vectors."""
+
+    vectors: Tensor
+    """(task, copy or 1, parameters)."""
+    shapes: dict[str, torch.Size]
+    """Of the network's tensors, in the vector's order."""
+    statistics: Statistics
+
+    def act(self, percept: Percept) -> Tensor:
+        """Actions, the tanh of the network's output, (task, copy, action_size)."""
+        lead = self.vectors.shape[:-1]
+        parts = self.vectors.split([s.numel() for s in self.shapes.values()], -1)
+        parameters = {
+            name: part.view(*lead, *shape)
+            for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
+        }
+        observation = self.statistics.normalised(percept.observation)
+        return torch.tanh(network(parameters, observation[..., None, :])).squeeze(-2)
+
+
+class ESMAML(Agent):
+    """Learns a start from which an evolution strategy adapts fast."""
+
+    Config: ClassVar[type] = ESMAMLConfig
+
+    def __init__(self, family: TaskFamily, config: ESMAMLConfig, seed: int) -> None:
+        super().__init__(family, config, seed)
+        observation_size, action_size = sizes(family)
+        layers = (observation_size, *config.hidden, action_size)
+        generator = torch_generator(seed, "initial policy")
+        parameters = network_parameters(layers, generator, last_scale=0.1)
+        self.shapes = {name: p.shape for name, p in parameters.items()}
+        self.start = torch.cat([p.reshape(-1) for p in parameters.values()])
+        self.statistics = Statistics.nothing(observation_size)
+        self.optimizer = self._adam()
+
+    # -- the adaptation operator: what HillClimb replaces --------------------------
+
+    @property
+    def round(self) -> int:
+        """Episodes of an adaptation step."""
+        return int(self.config.trials)
+
+    def directions(self, generator: torch.Generator, rows: int) -> Tensor:
+        """Perturbations of one adaptation step, (rows, round, parameters).
+
+        Each is followed by its negative.
+        """
+        half = math.ceil(self.round / 2)
+        g = torch.randn(rows, half, len(self.start), generator=generator)
+        return torch.stack([g, -g], 2).flatten(1, 2)[:, : self.round]
+
+    def moved(self, pivot: Tensor, directions: Tensor, returns: Tensor) -> Tensor:
+        """One adaptation step, of a whole round of episodes or of its beginning.
+
+        Args:
+            pivot: adapted so far, (rows, parameters).
+            directions: what was tried, (rows, k, parameters).
+            returns: of the episodes, (rows, k).
+        """
+        if returns.shape[1] < 2:
+            return pivot  # one return is neither high nor low
+        weight = standardised(returns)
+        step = (weight[..., None] * directions).mean(1) / self.config.inner_sigma
+        return pivot + self.config.inner_lr * step
+
+    # -- what all evolutionary agents share -----------------------------------------
+
+    def tried(self, pivot: Tensor, directions: Tensor) -> VectorPolicy:
+        """The policies of an adaptation step."""
+        vectors = pivot[:, None] + self.config.inner_sigma * directions
+        return self.policy(vectors)
+
+    def policy(self, vectors: Tensor) -> VectorPolicy:
+        """Policies of (task, copy or 1, parameters) vectors."""
+        return VectorPolicy(vectors, self.shapes, self.statistics)
+
+    def train_step(self, sampler: Sampler) -> Metrics:
+        """Perturb, adapt and judge all pairs, then one step of the start."""
+        config = self.config
+        tasks = [t for t in sampler.tasks(config.pairs) for _ in range(2)]
+        alike = torch.arange(config.pairs).repeat_interleave(2)
+        generator = torch_generator(self.seed, sampler.iteration, "perturbations")
+        g = torch.randn(config.pairs, len(self.start), generator=generator)
+        signs = torch.tensor([1.0, -1.0])
+        pivot = self.start + config.sigma * (g[:, None] * signs[:, None]).flatten(0, 1)
+        online = []
+        for step in range(config.inner_steps):
+            directions = self.directions(generator, config.pairs)[alike]
+            policy = self.tried(pivot, directions)
+            episodes = sampler.collect(tasks, self.round, policy, f"step {step}", alike)
+            online.append(judged(episodes))
+            pivot = self.moved(pivot, directions, online[-1])
+        query = sampler.collect(
+            tasks, config.queries, self.policy(pivot[:, None]), "query", alike
+        )
+        fitness = judged(query).mean(1)
+        gradient = es_gradient(fitness, g, config.sigma)
+        norm = descend(self.optimizer, [-gradient])
+        self.statistics = self.statistics.extended(query.observation, query.mask)
+        return {
+            "return_before": float(online[0].mean()),
+            "return_after": float(fitness.mean()),
+            "gradient": norm,
+        }
+
+    def adaptation(self, tasks: int) -> "Evolving":
+        """Starts from the learnt vector for each task."""
+        return Evolving(self, self.start.clone().expand(tasks, -1))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The start, its observation statistics, and Adam."""
+        statistics = {f"statistics/{k}": v for k, v in vars(self.statistics).items()}
+        return {
+            "start": self.start.clone(),
+            **statistics,
+            **adam_tensors(self.optimizer),
+        }, {}
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.start = tensors["start"].clone()
+        names = ("count", "mean", "square")
+        self.statistics = Statistics(*(tensors[f"statistics/{n}"] for n in names))
+        self.optimizer = self._adam()
+        load_adam(self.optimizer, tensors)
+
+    def _adam(self) -> torch.optim.Adam:
+        return torch.optim.Adam([self.start], lr=self.config.lr)
+
+
+def judged(episodes: Episodes) -> Tensor:
+    """Returns, (task, copy); one that blew up is as bad as the worst of its task."""
+    worst = episodes.returns.amin(1, keepdim=True).expand_as(episodes.returns)
+    return torch.where(episodes.diverged, worst, episodes.returns)
+
+
+def standardised(returns: Tensor) -> Tensor:
+    """Returns with mean 0 and deviation 1 over the last axis; 0 where all are equal."""
+    centred = returns - returns.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True).sqrt() + 1e-8)
+
+
+def es_gradient(fitness: Tensor, g: Tensor, sigma: float) -> Tensor:
+    """Antithetic estimate of the gradient of the fitness, in its standard deviations.
+
+    Args:
+        fitness: of start + sigma g and start - sigma g in turn, (2 * pairs,).
+        g: perturbations, (pairs, parameters).
+        sigma: their standard deviation.
+    """
+    weight = standardised(fitness).unflatten(0, (-1, 2))
+    difference = (weight[:, 0] - weight[:, 1]) / (2 * sigma)
+    return (difference[:, None] * g).mean(0)
+
+
+class Evolving:
+    """Adapts by trying out perturbed policies, one each episode.
+
+    Args:
+        agent: gives the operator.
+        pivot: the start of each task, (tasks, parameters).
+    """
+
+    def __init__(self, agent: ESMAML, pivot: Tensor) -> None:
+        self.agent = agent
+        self.pivot = pivot
+        self.statistics = agent.statistics
+        self.steps = itertools.count()
+        self.returns = torch.zeros(len(pivot), 0)
+        self._begin()
+
+    @property
+    def round(self) -> int:
+        """Episodes that are left of the present step."""
+        return self.agent.round - self.returns.shape[1]
+
+    def act(self, percept: Percept) -> Tensor:
+        """Actions of the perturbed policies whose turn it is."""
+        tried = self.returns.shape[1]
+        turn = self.directions[:, tried : tried + percept.reward.shape[1]]
+        policy = self.agent.tried(self.pivot, turn)
+        policy.statistics = self.statistics
+        return policy.act(percept)
+
+    def absorb(self, episodes: Episodes) -> None:
+        """Note the returns; with a whole round of them, move the pivot."""
+        self.returns = torch.cat([self.returns, judged(episodes)], 1)
+        if self.round == 0:
+            self.pivot = self._moved()
+            self._begin()
+
+    def deployed(self) -> VectorPolicy:
+        """The pivot, moved by what is known so far of the present step."""
+        policy = self.agent.policy(self._moved()[:, None])
+        policy.statistics = self.statistics
+        return policy
+
+    def _begin(self) -> None:
+        rows = len(self.pivot)
+        generator = torch_generator(self.agent.seed, "adaptation", next(self.steps))
+        self.directions = self.agent.directions(generator, rows)
+        self.returns = torch.zeros(rows, 0)
+
+    def _moved(self) -> Tensor:
+        tried = self.returns.shape[1]
+        if tried == 0:
+            return self.pivot
+        return self.agent.moved(self.pivot, self.directions[:, :tried], self.returns)
