@@ -10,6 +10,18 @@ def plugin() -> dict[str, dict[str, str]]:
         "agents": {
             "maml": "metarl.agents.maml:MAML",
             "fomaml": "metarl.agents.maml:FOMAML",
+            "meta-sgd": "metarl.agents.meta_sgd:MetaSGD",
+            "promp": "metarl.agents.promp:ProMP",
+            "reptile": "metarl.agents.reptile:Reptile",
+            "lstm-optimizer": "metarl.agents.lstm_optimizer:LSTMOptimizer",
+            "es-maml": "metarl.agents.es_maml:ESMAML",
+            "hill-climb": "metarl.agents.hill_climb:HillClimb",
+            "rl2": "metarl.agents.rl2:RL2",
+            "mann": "metarl.agents.mann:MANN",
+            "siamese": "metarl.agents.metric:Siamese",
+            "matching": "metarl.agents.metric:Matching",
+            "relation": "metarl.agents.metric:Relation",
+            "prototypical": "metarl.agents.metric:Prototypical",
             "randomized": "metarl.agents.baselines:Randomized",
             "oracle": "metarl.agents.baselines:Oracle",
         }

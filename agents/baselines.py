@@ -27,6 +27,7 @@ from torch import Tensor
 from metarl.errors import RunError
 from metarl.family import TaskFamily
 from metarl.learning.agent import Agent, Metrics, Sampler
+from metarl.learning.optimization import adam_tensors, load_adam
 from metarl.randomness import key
 from metarl.world.environment import Environment, sizes
 from metarl.world.faces import StableBaselinesEnv, action_space, observation_space
@@ -203,9 +204,7 @@ class Randomized(Agent):
         tensors["discounted_return"] = torch.from_numpy(robots.returns.copy())
         tensors["running_return"] = face.running
         tensors["starts"] = torch.from_numpy(self._ppo._last_episode_starts.copy())
-        adam = self.policy.optimizer.state_dict()["state"]
-        for index, entries in adam.items():
-            tensors |= {f"adam/{index}/{n}": t for n, t in entries.items()}
+        tensors |= adam_tensors(self.policy.optimizer)
         plain["return"] = self._return
         return tensors, plain
 
@@ -240,16 +239,7 @@ class Randomized(Agent):
         face.running.copy_(tensors["running_return"])
         ppo._last_obs = robots.normalize_obs(raw)
         ppo._last_episode_starts = tensors["starts"].numpy().copy()
-        optimizer = self.policy.optimizer
-        adam = optimizer.state_dict()
-        adam["state"] = {
-            index: {
-                name: tensors[f"adam/{index}/{name}"].clone()
-                for name in ("step", "exp_avg", "exp_avg_sq")
-            }
-            for index in adam["param_groups"][0]["params"]
-        }
-        optimizer.load_state_dict(adam)
+        load_adam(self.policy.optimizer, tensors)
         self._return = plain["return"] if plain["return"] is not None else float("nan")
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from metarl.family import TaskFamily
 from metarl.learning.agent import Agent, Metrics, Sampler
+from metarl.learning.normalisation import Statistics
 from metarl.learning.optimization import adam_tensors, descend, load_adam
 from metarl.learning.policies import network, network_parameters
 from metarl.randomness import torch_generator
@@ -53,44 +54,6 @@ class ESMAMLConfig:
     """Step size of the outer Adam."""
     hidden: tuple[int, ...] = ()
     """Units of the policy's hidden layers; none is a linear policy."""
-
-
-@dataclass
-class Statistics:
-    """Running mean and variance of observations."""
-
-    count: Tensor
-    """Observations seen, () float64."""
-    mean: Tensor
-    """(observation_size,) float64."""
-    square: Tensor
-    """Sum of squared distances from the mean, (observation_size,) float64."""
-
-    @classmethod
-    def nothing(cls, size: int) -> "Statistics":
-        """Of no observation."""
-        zeros = torch.zeros(size, dtype=torch.float64)
-        return cls(torch.zeros((), dtype=torch.float64), zeros, zeros.clone())
-
-    def extended(self, observation: Tensor, mask: Tensor) -> "Statistics":
-        """With the observations that ``mask`` counts, (..., observation_size)."""
-        seen = observation[mask > 0].double()
-        if not len(seen):
-            return self
-        count = self.count + len(seen)
-        mean, square = seen.mean(0), (seen - seen.mean(0)).square().sum(0)
-        apart = mean - self.mean
-        between = apart.square() * self.count * len(seen) / count
-        return Statistics(
-            count, self.mean + apart * len(seen) / count, self.square + square + between
-        )
-
-    def normalised(self, observation: Tensor) -> Tensor:
-        """Observations with mean 0 and deviation 1, clipped to +-10."""
-        if self.count < 2:
-            return observation
-        scale = (self.square / self.count).sqrt().clamp(min=1e-2)
-        return ((observation - self.mean) / scale).clamp(-10, 10).float()
 
 
 @dataclass
@@ -207,18 +170,16 @@ class ESMAML(Agent):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The start, its observation statistics, and Adam."""
-        statistics = {f"statistics/{k}": v for k, v in vars(self.statistics).items()}
         return {
             "start": self.start.clone(),
-            **statistics,
+            **self.statistics.tensors(),
             **adam_tensors(self.optimizer),
         }, {}
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         self.start = tensors["start"].clone()
-        names = ("count", "mean", "square")
-        self.statistics = Statistics(*(tensors[f"statistics/{n}"] for n in names))
+        self.statistics = Statistics.of_tensors(tensors)
         self.optimizer = self._adam()
         load_adam(self.optimizer, tensors)
 

@@ -13,6 +13,7 @@ few matrix products. The losses of tasks are summed before the inner gradient is
 `fomaml` treats the inner gradient as a constant.
 """
 
+import abc
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -35,7 +36,9 @@ from metarl.learning.policies import (
     gaussian,
     gaussian_parameters,
     kl_divergence,
+    leaves,
     log_probability,
+    policy_part,
     stack,
 )
 from metarl.randomness import torch_generator
@@ -44,8 +47,8 @@ from metarl.world.rollout import Episodes, Percept, concatenate
 
 
 @dataclass(frozen=True)
-class MAMLConfig:
-    """Hyper-parameters of MAML. Defaults: half-cheetah tasks."""
+class GradientConfig:
+    """What all agents share that adapt by gradient steps. Defaults: half-cheetah."""
 
     inner_lr: float = 0.1
     """Step size of the policy gradient step that adapts."""
@@ -63,6 +66,14 @@ class MAMLConfig:
     """Discount factor."""
     gae_lambda: float = 1.0
     """Lambda of the generalised advantage estimates."""
+    deploy: Literal["sample", "mean"] = "sample"
+    """Whether the shipped policy explores, as in the paper, or acts by its mean."""
+
+
+@dataclass(frozen=True)
+class MAMLConfig(GradientConfig):
+    """Hyper-parameters of MAML."""
+
     max_kl: float = 0.01
     """KL limit of the outer step, at the adapted policies."""
     cg_iterations: int = 10
@@ -73,8 +84,6 @@ class MAMLConfig:
     """Fisher products use one time step of so many."""
     second_order: bool = True
     """Differentiate through the inner gradient."""
-    deploy: Literal["sample", "mean"] = "sample"
-    """Whether the shipped policy explores, as in the paper, or acts by its mean."""
 
 
 @dataclass
@@ -135,34 +144,34 @@ def surrogate(parameters: Parameters, batch: Batch) -> Tensor:
     return -estimators.masked_mean(torch.exp(log_ratio) * batch.advantage, batch.mask)
 
 
-def inner_step(
-    parameters: Parameters, batch: Batch, inner_lr: float, create_graph: bool
+def policy_gradient(
+    parameters: Parameters, batch: Batch, create_graph: bool = False
 ) -> Parameters:
-    """One policy gradient step of every task.
+    """Gradient of every task's `surrogate` by its own parameters.
 
     Args:
         parameters: stacked, part of a graph.
-        batch: collected with them.
-        inner_lr: step size.
+        batch: of episodes.
         create_graph: keep the gradient differentiable (second order).
     """
-    # Tasks are summed: a mean would divide everybody's step by their number.
+    # Tasks are summed: a mean would divide everybody's gradient by their number.
     loss = surrogate(parameters, batch).sum()
     gradients = torch.autograd.grad(
         loss, list(parameters.values()), create_graph=create_graph
     )
-    return {
-        name: p - inner_lr * gradient
-        for (name, p), gradient in zip(parameters.items(), gradients, strict=True)
-    }
+    return dict(zip(parameters, gradients, strict=True))
 
 
-class MAML(Agent):
-    """Learns initial parameters from which one gradient step goes far."""
+class GradientAgent(Agent):
+    """What adapts a learnt start by steps on rounds of episodes.
 
-    Config: ClassVar[type] = MAMLConfig
+    ``parameters`` holds all that the outer step learns. Entries without a slash in
+    their name are the start of the policy; others say how to adapt it. The state of an
+    adaptation is a dictionary of the same kind: each task's policy and, with a slash,
+    what its steps remember.
+    """
 
-    def __init__(self, family: TaskFamily, config: MAMLConfig, seed: int) -> None:
+    def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
         super().__init__(family, config, seed)
         self.parameters = gaussian_parameters(
             *sizes(family),
@@ -171,11 +180,33 @@ class MAML(Agent):
             config.initial_std,
         )
 
+    @abc.abstractmethod
+    def inner_step(
+        self, learnt: Parameters, start: Parameters, batch: Batch, create_graph: bool
+    ) -> Parameters:
+        """One step of every task, differentiable by what is learnt.
+
+        Args:
+            learnt: as ``parameters``.
+            start: state of the adaptation, part of a graph.
+            batch: collected with it.
+            create_graph: keep gradients differentiable (second order).
+        """
+
+    @abc.abstractmethod
+    def outer_step(self, batches: list[Batch], adapted: Parameters) -> Metrics:
+        """Learn from the rounds of one iteration.
+
+        Args:
+            batches: a round before each inner step, and one after the last.
+            adapted: state of the adaptation that collected the last one.
+        """
+
     def train_step(self, sampler: Sampler) -> Metrics:
-        """Collect and adapt on a batch of tasks, then one TRPO step of the start."""
+        """Collect and adapt on a batch of tasks, then one outer step."""
         config = self.config
         tasks = sampler.tasks(config.tasks)
-        parameters = stack(self.parameters, len(tasks))
+        parameters = stack(policy_part(self.parameters), len(tasks))
         batches, returns = [], []
         for round_ in range(config.inner_steps + 1):
             episodes = sampler.collect(
@@ -185,7 +216,7 @@ class MAML(Agent):
             returns.append(float(episodes.returns.mean()))
             if round_ < config.inner_steps:
                 parameters = self.adapted(parameters, batches[-1])
-        metrics = self._outer_step(batches)
+        metrics = self.outer_step(batches, parameters)
         return {
             "return_before": returns[0],
             "return_after": returns[-1],
@@ -199,39 +230,66 @@ class MAML(Agent):
             episodes, parameters, self.config.discount, self.config.gae_lambda
         )
 
-    def adapted(self, parameters: Parameters, batch: Batch) -> Parameters:
+    def adapted(
+        self, parameters: Parameters, batch: Batch, learnt: Parameters | None = None
+    ) -> Parameters:
         """One inner step without a graph, for collecting and deploying."""
-        leaves = {n: p.detach().requires_grad_() for n, p in parameters.items()}
-        stepped = inner_step(leaves, batch, self.config.inner_lr, create_graph=False)
+        learnt, start = learnt or self.parameters, leaves(parameters)
+        with torch.enable_grad():
+            stepped = self.inner_step(learnt, start, batch, create_graph=False)
         return {name: p.detach() for name, p in stepped.items()}
 
+    def adaptation(self, tasks: int) -> "GradientAdaptation":
+        """A fresh adaptation: every task starts from the learnt parameters."""
+        # A copy, so that training may go on beside it.
+        start = {n: p.clone() for n, p in policy_part(self.parameters).items()}
+        return GradientAdaptation(self, stack(start, tasks))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The learnt start, and how to adapt it."""
+        return self.parameters, {}
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.parameters = {name: tensors[name].clone() for name in self.parameters}
+
+
+class MAML(GradientAgent):
+    """Learns initial parameters from which one gradient step goes far."""
+
+    Config: ClassVar[type] = MAMLConfig
+
+    def inner_step(
+        self, learnt: Parameters, start: Parameters, batch: Batch, create_graph: bool
+    ) -> Parameters:
+        """One policy gradient step of every task."""
+        gradient = policy_gradient(start, batch, create_graph)
+        return {n: p - self.config.inner_lr * gradient[n] for n, p in start.items()}
+
     def through_adaptation(self, theta: Tensor, supports: list[Batch]) -> Parameters:
-        """Adapted parameters of every task as a function of the start ``theta``."""
-        start = unflatten(theta, self.parameters)
-        parameters = stack(start, len(supports[0].observation))
-        second_order = self.config.second_order and torch.is_grad_enabled()
+        """Adapted parameters of every task as a function of the learnt ``theta``."""
+        learnt = unflatten(theta, self.parameters)
+        parameters = stack(policy_part(learnt), len(supports[0].observation))
+        second_order = self.config.second_order
         for support in supports:
             if torch.is_grad_enabled():
-                parameters = inner_step(
-                    parameters, support, self.config.inner_lr, second_order
-                )
+                parameters = self.inner_step(learnt, parameters, support, second_order)
             else:
-                with torch.enable_grad():
-                    parameters = self.adapted(parameters, support)
+                parameters = self.adapted(parameters, support, learnt)
         return parameters
 
-    def _outer_step(self, batches: list[Batch]) -> Metrics:
+    def outer_step(self, batches: list[Batch], adapted: Parameters) -> Metrics:
         """TRPO through the adaptation: the KL limit holds at the adapted policies."""
         config = self.config
         *supports, query = batches
         theta = flatten(self.parameters).requires_grad_()
-        adapted = self.through_adaptation(theta, supports)
-        loss = surrogate(adapted, query).mean()
+        parameters = self.through_adaptation(theta, supports)
+        loss = surrogate(parameters, query).mean()
         (gradient,) = torch.autograd.grad(loss, theta)
         before = float(loss.detach())
         with torch.no_grad():
-            old = gaussian(adapted, query.observation)
-        del adapted
+            old = gaussian(parameters, query.observation)
+        del parameters
 
         product = self._fisher(theta, batches)
         direction = conjugate_gradient(product, -gradient, config.cg_iterations)
@@ -281,18 +339,6 @@ class MAML(Agent):
         outputs = torch.cat([mean.reshape(-1), log_std.reshape(-1)])
         return fisher_product(outputs, theta, metric, config.cg_damping)
 
-    def adaptation(self, tasks: int) -> "GradientAdaptation":
-        """A fresh adaptation: every task starts from the learnt parameters."""
-        return GradientAdaptation(self, stack(self.parameters, tasks))
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The learnt start."""
-        return self.parameters, {}
-
-    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Take over a learnt start."""
-        self.parameters = {name: tensors[name].clone() for name in self.parameters}
-
 
 @dataclass
 class GradientAdaptation:
@@ -302,7 +348,7 @@ class GradientAdaptation:
     the same parameters: `deployed` never loses what it has seen.
     """
 
-    agent: MAML
+    agent: GradientAgent
     parameters: Parameters
     waiting: list[Episodes] = field(default_factory=list)
 

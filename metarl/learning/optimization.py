@@ -1,6 +1,7 @@
-"""Second-order steps under a KL limit, on dictionaries of parameters."""
+"""Second-order steps under a KL limit on dictionaries of parameters; Adam, kept."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -110,3 +111,70 @@ def backtrack(
         if new_loss < loss and kl <= max_kl:
             return point, new_loss, kl
     return start, loss, 0.0
+
+
+def adam_tensors(
+    optimizer: torch.optim.Optimizer, prefix: str = "adam"
+) -> dict[str, Tensor]:
+    """What an Adam optimiser remembers, for a checkpoint: ``adam/0/exp_avg``, ...
+
+    Args:
+        optimizer: Adam or one of its kin.
+        prefix: begins every name.
+
+    Returns:
+        Copies of its tensors by index of the parameter; none before its first step.
+    """
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}/{index}/{name}": tensor.clone()
+        for index, entries in state.items()
+        for name, tensor in entries.items()
+    }
+
+
+def load_adam(
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, Tensor],
+    prefix: str = "adam",
+) -> None:
+    """Take over what `adam_tensors` returned, to the bit.
+
+    Args:
+        optimizer: a fresh one, of parameters of the same shapes in the same order.
+        tensors: may hold others beside; with none of Adam it stays fresh.
+        prefix: begins the names to read.
+    """
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(f"{prefix}/"):
+            index, entry = name.removeprefix(f"{prefix}/").split("/")
+            state.setdefault(int(index), {})[entry] = tensor.clone()
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def descend(
+    optimizer: torch.optim.Optimizer,
+    gradients: Iterable[Tensor],
+    max_norm: float = math.inf,
+) -> float:
+    """One step along given gradients, of an optimiser of plain tensors, in place.
+
+    Args:
+        optimizer: with one group of parameters.
+        gradients: one for each of its parameters.
+        max_norm: gradients that are longer together are shortened to it.
+
+    Returns:
+        Their length before.
+    """
+    parameters = optimizer.param_groups[0]["params"]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    norm = torch.nn.utils.get_total_norm(parameter.grad for parameter in parameters)
+    if norm > max_norm:
+        for parameter in parameters:
+            parameter.grad = parameter.grad * (max_norm / norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(norm)

@@ -101,6 +101,20 @@ def stack(parameters: Parameters, tasks: int) -> Parameters:
     return {name: p.expand(tasks, *p.shape) for name, p in parameters.items()}
 
 
+def policy_part(parameters: Parameters) -> Parameters:
+    """The entries that a policy is made of: those without a slash in their name.
+
+    What an agent learns beside a policy is kept in the same dictionary, under names
+    such as ``rate/weight0``.
+    """
+    return {name: p for name, p in parameters.items() if "/" not in name}
+
+
+def leaves(parameters: Parameters) -> Parameters:
+    """The same values, cut from any graph, to be differentiated by."""
+    return {name: p.detach().requires_grad_() for name, p in parameters.items()}
+
+
 @dataclass
 class GaussianPolicy:
     """Acts with stacked parameters, one policy per task."""

@@ -5,7 +5,6 @@ import torch
 
 from metarl.agents.es_maml import (
     ESMAML,
-    Statistics,
     VectorPolicy,
     es_gradient,
     judged,
@@ -13,6 +12,7 @@ from metarl.agents.es_maml import (
 )
 from metarl.agents.hill_climb import HillClimb
 from metarl.learning.agent import Sampler
+from metarl.learning.normalisation import Statistics
 from metarl.learning.policies import network, network_parameters
 from metarl.randomness import torch_generator
 from metarl.registry import make_family
@@ -136,16 +136,6 @@ def test_a_vector_policy_is_one_network_for_each_robot():
     for i, one in enumerate(parameters):
         alone = torch.tanh(network(one, observation.view(6, 3)[i : i + 1]))[0]
         torch.testing.assert_close(action.view(6, 2)[i], alone)
-
-
-def test_statistics_grow_to_those_of_all():
-    rows = torch.randn(50, 4, generator=generator("rows")) * 3 + 1
-    statistics = Statistics.nothing(4)
-    for part in rows.split(17):
-        statistics = statistics.extended(part, torch.ones(len(part)))
-    statistics = statistics.extended(torch.full((9, 4), torch.nan), torch.zeros(9))
-    expected = (rows - rows.mean(0)) / rows.std(0, correction=0)
-    torch.testing.assert_close(statistics.normalised(rows), expected)
 
 
 def test_what_blew_up_is_no_winner():

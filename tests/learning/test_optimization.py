@@ -2,10 +2,13 @@ import pytest
 import torch
 
 from metarl.learning.optimization import (
+    adam_tensors,
     backtrack,
     conjugate_gradient,
+    descend,
     fisher_product,
     flatten,
+    load_adam,
     unflatten,
 )
 
@@ -63,3 +66,47 @@ def test_flatten_round_trip():
     parameters = {"a": torch.arange(6.0).view(2, 3), "b": torch.arange(2.0)}
     back = unflatten(flatten(parameters), parameters)
     assert all(torch.equal(back[name], parameters[name]) for name in parameters)
+
+
+def test_adam_goes_on_from_its_tensors_as_if_never_stopped():
+    def steps(weights, optimizer, count):
+        for _ in range(count):
+            optimizer.zero_grad()
+            sum((w - 1).pow(4).sum() for w in weights).backward()
+            optimizer.step()
+
+    def fresh(values):
+        weights = [v.detach().clone().requires_grad_() for v in values]
+        return weights, torch.optim.Adam(weights, lr=0.1)
+
+    start = [torch.arange(3.0), torch.arange(4.0).view(2, 2)]
+    whole, optimizer = fresh(start)
+    assert adam_tensors(optimizer) == {}
+    steps(whole, optimizer, 7)
+
+    half, optimizer = fresh(start)
+    steps(half, optimizer, 3)
+    kept = {"other": torch.zeros(1), **adam_tensors(optimizer, "outer")}
+    steps(half, optimizer, 1)  # what was kept is a copy
+    half, optimizer = fresh(start)
+    steps(half, optimizer, 3)
+    resumed, optimizer = fresh(half)
+    load_adam(optimizer, kept, "outer")
+    steps(resumed, optimizer, 4)
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+
+    forgetful, optimizer = fresh(half)
+    load_adam(optimizer, {"other": torch.zeros(1)})
+    steps(forgetful, optimizer, 4)
+    assert not torch.equal(whole[0], forgetful[0])
+
+
+def test_descent_shortens_gradients_that_are_too_long_together():
+    weights = [torch.zeros(2), torch.zeros(1)]
+    optimizer = torch.optim.SGD(weights, lr=1.0)
+    gradients = [torch.tensor([3.0, 0.0]), torch.tensor([-4.0])]
+    assert descend(optimizer, gradients) == pytest.approx(5)
+    assert torch.cat(weights).tolist() == [-3, 0, 4]
+    assert descend(optimizer, gradients, max_norm=1.0) == pytest.approx(5)
+    assert torch.cat(weights).tolist() == pytest.approx([-3.6, 0, 4.8])
+    assert gradients[0].tolist() == [3, 0]  # the caller's are left as they were

@@ -1,0 +1,61 @@
+"""Meta-SGD: MAML that also learns how far and which way each parameter steps.
+
+Li, Zhou, Chen and Li, "Meta-SGD: learning to learn quickly for few-shot learning",
+2017. Beside the start there is a step size for every single parameter, alpha, which
+may become negative:
+
+    theta'_i     = theta - alpha * grad loss_i(theta; support_i)     (element-wise)
+    theta, alpha = TRPO step on  mean_i loss_i(theta'_i; query_i)    through theta'
+
+All else is MAML's, the step of `alpha` under the KL limit included.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from metarl.agents.maml import MAML, Batch, MAMLConfig, policy_gradient
+from metarl.family import TaskFamily
+from metarl.learning.agent import Metrics
+from metarl.learning.policies import Parameters
+
+
+@dataclass(frozen=True)
+class MetaSGDConfig(MAMLConfig):
+    """Hyper-parameters of Meta-SGD."""
+
+    inner_lr: float = 0.3
+    """Step size of every parameter before meta-training."""
+
+
+class MetaSGD(MAML):
+    """Learns a start and a step size for every parameter."""
+
+    Config: ClassVar[type] = MetaSGDConfig
+
+    def __init__(self, family: TaskFamily, config: MetaSGDConfig, seed: int) -> None:
+        super().__init__(family, config, seed)
+        self.parameters |= {
+            f"rate/{name}": torch.full_like(p, config.inner_lr)
+            for name, p in self.parameters.items()
+        }
+
+    def inner_step(
+        self, learnt: Parameters, start: Parameters, batch: Batch, create_graph: bool
+    ) -> Parameters:
+        """A policy gradient step of every task, each parameter at its own rate."""
+        gradient = policy_gradient(start, batch, create_graph)
+        return {n: p - learnt[f"rate/{n}"] * gradient[n] for n, p in start.items()}
+
+    def outer_step(self, batches: list[Batch], adapted: Parameters) -> Metrics:
+        """MAML's, on start and step sizes together."""
+        metrics = super().outer_step(batches, adapted)
+        rates = torch.cat(
+            [p.reshape(-1) for n, p in self.parameters.items() if "rate/" in n]
+        )
+        return {
+            **metrics,
+            "rate": float(rates.mean()),
+            "rate_spread": float(rates.std()),
+        }

@@ -1,0 +1,517 @@
+"""Learning by comparison: siamese, matching, relation and prototypical networks.
+
+No gradient adapts these agents. An encoder embeds support episodes; episodes of the
+same task shall lie together. A new robot's episodes are compared with those of a bank
+of training tasks, and the mean of the bank's prototypes, weighed by the comparison, is
+the task embedding on which one policy is conditioned:
+
+    e_j = encoder(episode j)                      mean over steps of (o, a, r, o')
+    w_k = softmax of score(support, task k of the bank)
+    z   = sum_k w_k c_k                           c_k = mean embedding of task k
+    a   ~ policy(o, z, 1)                         and policy(o, 0, 0) without support
+
+The encoder learns from the comparison alone: some episodes of each task of a batch are
+the classes, the others are to be assigned to them. The policy learns by PPO. The
+comparators differ in score and loss, and in nothing else:
+
+| | score of a task | loss |
+|---|---|---|
+| `siamese` (Koch et al., 2015; Hadsell et al., 2006) | minus the mean squared \
+distance of pairs | contrastive, over pairs |
+| `matching` (Vinyals et al., 2016) | attention by cosine to each of its episodes | \
+cross-entropy |
+| `relation` (Sung et al., 2018) | logit of a learned relation to its prototype | \
+squared error to 1 or 0 |
+| `prototypical` (Snell et al., 2017) | minus the squared distance to its prototype | \
+cross-entropy |
+"""
+
+import abc
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from metarl.family import TaskFamily
+from metarl.learning import estimators
+from metarl.learning.agent import Agent, Metrics, Sampler
+from metarl.learning.normalisation import Statistics
+from metarl.learning.optimization import adam_tensors, descend, load_adam
+from metarl.learning.policies import (
+    Parameters,
+    gaussian,
+    gaussian_parameters,
+    log_probability,
+    network,
+    network_parameters,
+)
+from metarl.learning.ppo import clipped_surrogate, gaussian_entropy, minibatches
+from metarl.randomness import torch_generator
+from metarl.world.environment import sizes
+from metarl.world.rollout import Episodes, Percept
+
+
+@dataclass(frozen=True)
+class MetricConfig:
+    """Hyper-parameters of the metric-based agents."""
+
+    tasks: int = 20
+    """Tasks a meta-iteration."""
+    support: int = 4
+    """Support episodes of each, half of which are the classes of the comparison."""
+    queries: int = 8
+    """Episodes of each with the task embedding."""
+    bank: int = 60
+    """Training tasks that a new robot is compared with: the latest ones."""
+    embedding: int = 8
+    """Numbers in an embedding."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers of encoder and policy."""
+    steps: int = 40
+    """Steps of an episode that the encoder sees, evenly spaced."""
+    encoder_lr: float = 1e-3
+    """Step size of the encoder's Adam."""
+    encoder_updates: int = 10
+    """Steps of the encoder a meta-iteration."""
+    initial_std: float = 1.0
+    """Standard deviation of the first policy's exploration."""
+    discount: float = 0.99
+    """Discount factor."""
+    gae_lambda: float = 0.95
+    """Lambda of the generalised advantage estimates."""
+    lr: float = 1e-3
+    """Step size of the policy's Adam."""
+    epochs: int = 5
+    """Passes over the steps of an iteration."""
+    minibatches: int = 8
+    """Minibatches a pass."""
+    clip: float = 0.2
+    """Clip range of the probability ratio."""
+    entropy: float = 0.005
+    """Weight of the entropy bonus."""
+    max_gradient: float = 1.0
+    """A policy gradient longer than this is shortened."""
+    deploy: Literal["sample", "mean"] = "sample"
+    """Whether the shipped policy explores, as in training, or acts by its mean."""
+
+
+@dataclass
+class Support:
+    """Transitions of support episodes, as the encoder sees them."""
+
+    transition: Tensor
+    """(task, episode, step, 2 * observation_size + action_size + 1)."""
+    mask: Tensor
+    """1 where a step was made, (task, episode, step)."""
+
+    def joined(self, later: "Support", axis: int) -> "Support":
+        """With more tasks (axis 0) or more episodes of the same tasks (axis 1)."""
+        return Support(
+            torch.cat([self.transition, later.transition], axis),
+            torch.cat([self.mask, later.mask], axis),
+        )
+
+
+def transitions(episodes: Episodes, steps: int) -> Support:
+    """At most so many evenly spaced transitions of each episode."""
+    assert episodes.final_observation is not None
+    final = episodes.final_observation[:, :, None]
+    following = torch.cat([episodes.observation[:, :, 1:], final], 2)
+    # After its end an episode's observations stay as they were: what follows the last
+    # step is there also where it ended early.
+    transition = torch.cat(
+        [
+            episodes.observation,
+            episodes.action.clamp(-1, 1),
+            episodes.reward[..., None],
+            following,
+        ],
+        -1,
+    )
+    horizon = transition.shape[2]
+    chosen = torch.linspace(0, horizon - 1, min(steps, horizon)).long()
+    return Support(transition[:, :, chosen], episodes.mask[:, :, chosen])
+
+
+@dataclass
+class Conditioned:
+    """A policy that is told a task embedding, (task, embedding)."""
+
+    parameters: Parameters
+    embedding: Tensor
+    known: Tensor
+    """1 where there was support, else 0, (task,)."""
+    explore: bool = True
+
+    def told(self, observation: Tensor) -> Tensor:
+        """Observations with embedding and flag, (task, ..., size)."""
+        extra = torch.cat([self.embedding, self.known[:, None]], -1)
+        shape = (len(extra), *[1] * (observation.ndim - 2), extra.shape[-1])
+        return torch.cat(
+            [observation, extra.view(shape).expand(*observation.shape[:-1], -1)], -1
+        )
+
+    def act(self, percept: Percept) -> Tensor:
+        """Actions, (task, copy, action_size)."""
+        mean, log_std = gaussian(self.parameters, self.told(percept.observation))
+        if not self.explore:
+            return mean
+        return mean + log_std.exp() * percept.noise
+
+
+class Metric(Agent):
+    """What the four comparators share. They define `score` and `loss`."""
+
+    Config: ClassVar[type] = MetricConfig
+
+    def __init__(self, family: TaskFamily, config: MetricConfig, seed: int) -> None:
+        super().__init__(family, config, seed)
+        observation_size, action_size = sizes(family)
+        size = 2 * observation_size + action_size + 1
+        self.parameters = gaussian_parameters(
+            observation_size + config.embedding + 1,
+            action_size,
+            config.hidden,
+            torch_generator(seed, "initial policy"),
+            config.initial_std,
+        )
+        generator = torch_generator(seed, "encoder")
+        self.encoder = network_parameters((size, *config.hidden), generator)
+        self.encoder["head"] = network_parameters(
+            (config.hidden[-1], config.embedding), generator
+        )["weight0"]
+        self.encoder |= self.comparator(generator)
+        self.statistics = Statistics.nothing(size)
+        self.bank = Support(
+            torch.zeros(0, config.support, config.steps, size),
+            torch.zeros(0, config.support, config.steps),
+        )
+        self._fresh_optimizers()
+
+    # -- what the comparators define ------------------------------------------------
+
+    def comparator(self, generator: torch.Generator) -> Parameters:
+        """What the comparison itself has to learn, beside the encoder."""
+        return {}
+
+    @abc.abstractmethod
+    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
+        """Logarithmic weights of known tasks for each new one, (new, known).
+
+        Args:
+            parameters: the encoder's and the comparator's.
+            new: embedded episodes, (new, episode, embedding).
+            known: embedded episodes, (known, episode, embedding).
+        """
+
+    def loss(self, parameters: Parameters, queries: Tensor, classes: Tensor) -> Tensor:
+        """Loss of assigning query episodes to their own tasks: cross-entropy.
+
+        Args:
+            parameters: the encoder's and the comparator's.
+            queries: embedded episodes, (task, episode, embedding).
+            classes: others of the same tasks in the same order.
+        """
+        tasks, episodes, _ = queries.shape
+        alone = queries.flatten(0, 1)[:, None]
+        target = torch.arange(tasks).repeat_interleave(episodes)
+        return nn.functional.cross_entropy(
+            self.score(parameters, alone, classes), target
+        )
+
+    # -- embedding -------------------------------------------------------------------
+
+    def embed(self, parameters: Parameters, support: Support) -> Tensor:
+        """Embeddings of episodes, (task, episode, embedding)."""
+        told = self.statistics.normalised(support.transition)
+        layers = {n: p for n, p in parameters.items() if n[-1].isdigit()}
+        hidden = torch.tanh(network(layers, told.float()))
+        weight = support.mask[..., None]
+        pooled = (hidden * weight).sum(-2) / weight.sum(-2).clamp(min=1)
+        return pooled @ parameters["head"]
+
+    @torch.no_grad()
+    def task_embedding(self, support: Support) -> Tensor:
+        """What the comparison with the bank says of new tasks, (task, embedding)."""
+        known = self.embed(self.encoder, self.bank)
+        new = self.embed(self.encoder, support)
+        weight = torch.softmax(self.score(self.encoder, new, known), -1)
+        return weight @ known.mean(1)
+
+    def conditioned(self, support: Support | None, tasks: int) -> Conditioned:
+        """The policy with what support tells, or without any."""
+        if support is None or not len(self.bank.mask):
+            empty = torch.zeros(tasks, self.config.embedding)
+            return Conditioned(self.parameters, empty, torch.zeros(tasks))
+        embedding = self.task_embedding(support)
+        return Conditioned(self.parameters, embedding, torch.ones(tasks))
+
+    # -- training --------------------------------------------------------------------
+
+    def train_step(self, sampler: Sampler) -> Metrics:
+        """Collect without and with the embedding, then learn to compare and to act."""
+        config = self.config
+        tasks = sampler.tasks(config.tasks)
+        unaware = self.conditioned(None, len(tasks))
+        before = sampler.collect(tasks, config.support, unaware, "support")
+        support = transitions(before, config.steps)
+        aware = self.conditioned(support, len(tasks))
+        after = sampler.collect(tasks, config.queries, aware, "query")
+        self._extend_bank(support)
+        generator = torch_generator(self.seed, sampler.iteration, "learning")
+        metrics = self._learn_to_compare(support, generator)
+        metrics |= self._learn_to_act([(unaware, before), (aware, after)], generator)
+        return {
+            "return_before": float(before.returns.mean()),
+            "return_after": float(after.returns.mean()),
+            "std": float(self.parameters["log_std"].detach().exp().mean()),
+            **metrics,
+        }
+
+    def _extend_bank(self, support: Support) -> None:
+        self.statistics = self.statistics.extended(support.transition, support.mask)
+        if not len(self.bank.mask):
+            self.bank = support
+        else:
+            joined = self.bank.joined(support, 0)
+            kept = slice(-self.config.bank, None)
+            self.bank = Support(joined.transition[kept], joined.mask[kept])
+
+    def _learn_to_compare(
+        self, support: Support, generator: torch.Generator
+    ) -> Metrics:
+        episodes = support.mask.shape[1]
+        loss = torch.zeros(())
+        for _ in range(self.config.encoder_updates):
+            leaves = {n: p.detach().requires_grad_() for n, p in self.encoder.items()}
+            embedded = self.embed(leaves, support)
+            order = torch.randperm(episodes, generator=generator)
+            queries, classes = order.split([episodes // 2, episodes - episodes // 2])
+            loss = self.loss(leaves, embedded[:, queries], embedded[:, classes])
+            gradients = torch.autograd.grad(loss, list(leaves.values()))
+            descend(self.encoder_optimizer, gradients)
+        with torch.no_grad():
+            embedded = self.embed(self.encoder, support)
+            half = episodes // 2
+            found = self.score(self.encoder, embedded[:, :half], embedded[:, half:])
+            right = found.argmax(-1) == torch.arange(len(found))
+        return {
+            "comparison_loss": float(loss.detach()),
+            "matched": float(right.double().mean()),
+        }
+
+    def _learn_to_act(
+        self,
+        rounds: list[tuple[Conditioned, Episodes]],
+        generator: torch.Generator,
+    ) -> Metrics:
+        """PPO on all steps, with the embeddings that they were made with."""
+        config = self.config
+        parts = [self._steps(policy, episodes) for policy, episodes in rounds]
+        told, action, advantage, mask, old = (
+            torch.cat(column) for column in zip(*parts, strict=True)
+        )
+        kept = mask > 0
+        told, action, advantage, old = (
+            value[kept] for value in (told, action, advantage, old)
+        )
+        divergence = torch.zeros(())
+        for some in minibatches(len(old), config.minibatches, config.epochs, generator):
+            leaves = {
+                n: p.detach().requires_grad_() for n, p in self.parameters.items()
+            }
+            mean, log_std = gaussian(leaves, told[some])
+            log_ratio = log_probability(mean, log_std, action[some]) - old[some]
+            ones = torch.ones_like(log_ratio)
+            gain = clipped_surrogate(log_ratio, advantage[some], ones, config.clip)
+            loss = -gain.mean() - config.entropy * gaussian_entropy(log_std)
+            gradients = torch.autograd.grad(loss, list(leaves.values()))
+            descend(self.optimizer, gradients, config.max_gradient)
+            divergence = (torch.expm1(log_ratio) - log_ratio).mean().detach()
+        return {"kl": float(divergence)}
+
+    def _steps(
+        self, policy: Conditioned, episodes: Episodes
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What PPO needs of each step, flattened over tasks, copies and time."""
+        config = self.config
+        returns = estimators.discounted_returns(episodes.reward, config.discount)
+        value = estimators.linear_baseline(episodes.observation, returns, episodes.mask)
+        advantage = estimators.generalised_advantages(
+            episodes.reward, value, episodes.mask, config.discount, config.gae_lambda
+        )
+        advantage = estimators.normalised(advantage, episodes.mask)
+        told = policy.told(episodes.observation).flatten(0, 2)
+        action = episodes.action.flatten(0, 2)
+        with torch.no_grad():
+            old = log_probability(*gaussian(self.parameters, told), action)
+        return told, action, advantage.flatten(), episodes.mask.flatten(), old
+
+    # -- the contract ------------------------------------------------------------------
+
+    def adaptation(self, tasks: int) -> "Comparing":
+        """No support yet."""
+        return Comparing(self.copied(), tasks)
+
+    def copied(self) -> "Metric":
+        """An agent that stays as this one is now."""
+        twin = type(self)(self.family, self.config, self.seed)
+        twin.load_state(*self.state())
+        return twin
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Policy, encoder, statistics, bank and both optimisers."""
+        return {
+            **{f"policy/{n}": p.clone() for n, p in self.parameters.items()},
+            **{f"encoder/{n}": p.clone() for n, p in self.encoder.items()},
+            **self.statistics.tensors(),
+            "bank/transition": self.bank.transition.clone(),
+            "bank/mask": self.bank.mask.clone(),
+            **adam_tensors(self.optimizer),
+            **adam_tensors(self.encoder_optimizer, "encoder_adam"),
+        }, {}
+
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.parameters = {n: tensors[f"policy/{n}"].clone() for n in self.parameters}
+        self.encoder = {n: tensors[f"encoder/{n}"].clone() for n in self.encoder}
+        self.statistics = Statistics.of_tensors(tensors)
+        self.bank = Support(
+            tensors["bank/transition"].clone(), tensors["bank/mask"].clone()
+        )
+        self._fresh_optimizers()
+        load_adam(self.optimizer, tensors)
+        load_adam(self.encoder_optimizer, tensors, "encoder_adam")
+
+    def _fresh_optimizers(self) -> None:
+        adam = torch.optim.Adam
+        self.optimizer = adam(list(self.parameters.values()), self.config.lr)
+        self.encoder_optimizer = adam(
+            list(self.encoder.values()), self.config.encoder_lr
+        )
+
+
+@dataclass
+class Comparing:
+    """Adapts by looking up whom a robot resembles."""
+
+    agent: Metric
+    tasks: int
+    support: Support | None = None
+    round: int = 10**9
+    """It explores without the embedding, as in training: all at once if need be."""
+
+    def act(self, percept: Percept) -> Tensor:
+        """Explore, as the support episodes of the bank were made."""
+        return self.agent.conditioned(None, self.tasks).act(percept)
+
+    def absorb(self, episodes: Episodes) -> None:
+        """More support."""
+        new = transitions(episodes, self.agent.config.steps)
+        self.support = new if self.support is None else self.support.joined(new, 1)
+
+    def deployed(self) -> Conditioned:
+        """The policy, told whom each robot resembles."""
+        policy = self.agent.conditioned(self.support, self.tasks)
+        policy.explore = self.agent.config.deploy == "sample"
+        return policy
+
+
+def squared_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Of each row of one from each row of the other, (n, m)."""
+    return (one[:, None] - other[None]).square().sum(-1)
+
+
+class Prototypical(Metric):
+    """Compares with the mean of each known task."""
+
+    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
+        """Minus the squared distance of the means."""
+        return -squared_distance(new.mean(1), known.mean(1))
+
+
+class Matching(Metric):
+    """Attends to every known episode."""
+
+    SHARPNESS: ClassVar[float] = 10.0
+    """Cosines lie in [-1, 1]: unsharpened, attention would be nearly even."""
+
+    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
+        """Attention to a task: that to all its episodes."""
+        unit = nn.functional.normalize(new.mean(1), dim=-1)
+        units = nn.functional.normalize(known, dim=-1)
+        cosine = torch.einsum("nd,ked->nke", unit, units)
+        return torch.logsumexp(self.SHARPNESS * cosine, -1)
+
+
+class Relation(Metric):
+    """Learns what it is to be alike."""
+
+    def comparator(self, generator: torch.Generator) -> Parameters:
+        """A small network from two embeddings to their relation."""
+        layers = (2 * self.config.embedding, self.config.hidden[-1], 1)
+        parts = network_parameters(layers, generator)
+        return {f"relation_{name}_": p for name, p in parts.items()}
+
+    def relation(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
+        """The relation of each new task with each known one before its sigmoid."""
+        one, other = new.mean(1), known.mean(1)
+        pairs = torch.cat(
+            [
+                one[:, None].expand(-1, len(other), -1),
+                other[None].expand(len(one), -1, -1),
+            ],
+            -1,
+        )
+        layers = {
+            name.removeprefix("relation_").removesuffix("_"): p
+            for name, p in parameters.items()
+            if name.startswith("relation_")
+        }
+        return network(layers, pairs).squeeze(-1)
+
+    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
+        """The relation's logit, so that tasks are weighed by its odds."""
+        return self.relation(parameters, new, known)
+
+    def loss(self, parameters: Parameters, queries: Tensor, classes: Tensor) -> Tensor:
+        """Squared error of the relation: 1 with the own task, 0 with others.
+
+        Own pairs are few, so both kinds weigh alike.
+        """
+        tasks, episodes, _ = queries.shape
+        alone = queries.flatten(0, 1)[:, None]
+        relation = torch.sigmoid(self.relation(parameters, alone, classes))
+        own = torch.eye(tasks).repeat_interleave(episodes, 0)
+        error = (relation - own).square()
+        return (error * own).sum() / own.sum() + (
+            (error * (1 - own)).sum() / (1 - own).sum().clamp(min=1)
+        )
+
+
+class Siamese(Metric):
+    """Compares pairs of episodes."""
+
+    MARGIN: ClassVar[float] = 2.0
+    """Distance beyond which episodes of different tasks are left alone."""
+
+    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
+        """Minus the mean squared distance of all pairs of episodes."""
+        distance = (new[:, None, :, None] - known[None, :, None]).square().sum(-1)
+        return -distance.mean((-2, -1))
+
+    def loss(self, parameters: Parameters, queries: Tensor, classes: Tensor) -> Tensor:
+        """Contrastive: draw pairs of one task together, push others apart."""
+        tasks, episodes, size = queries.shape
+        square = squared_distance(queries.reshape(-1, size), classes.reshape(-1, size))
+        task = torch.arange(tasks)
+        own = (
+            task.repeat_interleave(episodes)[:, None]
+            == task.repeat_interleave(classes.shape[1])[None]
+        ).float()
+        # The root has no derivative at 0.
+        apart = (self.MARGIN - (square + 1e-8).sqrt()).clamp(min=0).square()
+        return (square * own).sum() / own.sum() + (
+            (apart * (1 - own)).sum() / (1 - own).sum().clamp(min=1)
+        )

@@ -1,0 +1,159 @@
+"""What every registered agent owes the trainer and the evaluator, at a tiny size."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from metarl.evaluation.protocol import evaluate
+from metarl.learning.agent import Agent, Sampler
+from metarl.registry import find, make_family, names
+from metarl.world.environment import Environment
+from metarl.world.rollout import collect
+
+GRADIENT = {"tasks": 3, "episodes": 4, "hidden": (8,)}
+MEMORY = {"tasks": 3, "episodes": 2, "units": 8, "epochs": 1}
+METRIC = {"tasks": 3, "support": 2, "queries": 2, "hidden": (8,), "epochs": 1}
+PPO = {"simulations": 8, "rollout": 10, "pool": 5, "hidden": (8,)}
+TINY = {
+    "maml": GRADIENT,
+    "fomaml": GRADIENT,
+    "meta-sgd": GRADIENT,
+    "promp": GRADIENT,
+    "reptile": GRADIENT,
+    "lstm-optimizer": {**GRADIENT, "units": 4},
+    "es-maml": {"pairs": 3, "trials": 4},
+    "hill-climb": {"pairs": 3, "trials": 3},
+    "rl2": MEMORY,
+    "mann": {**MEMORY, "slots": 4, "width": 3},
+    **dict.fromkeys(("siamese", "matching", "relation", "prototypical"), METRIC),
+    "randomized": PPO,
+    "oracle": PPO,
+}
+"""Config fields that make an agent's iteration and its adaptation cheap."""
+
+AGENTS = names("agents")
+
+
+@pytest.fixture(scope="module")
+def family():
+    return make_family("point-goal", horizon=12)
+
+
+def make(family, name, seed=0) -> Agent:
+    if name not in TINY:
+        pytest.fail(f"Say how to make it small: add {name!r} to TINY in {__file__}.")
+    kind = find("agents", name)
+    return kind(family, kind.Config(**TINY[name]), seed)
+
+
+def trained(family, name, iterations, seed=0):
+    agent = make(family, name, seed)
+    sampler = Sampler(family, seed, agent.sees_task)
+    return agent, sampler, go_on(agent, sampler, iterations)
+
+
+def go_on(agent, sampler, iterations):
+    rows = []
+    for _ in range(iterations):
+        rows.append(agent.train_step(sampler))
+        sampler.iteration += 1
+    return rows
+
+
+def copied(agent):
+    tensors, plain = agent.state()
+    return {name: tensor.clone() for name, tensor in tensors.items()}, plain
+
+
+def assert_same(one, other):
+    (tensors, plain), (others, other_plain) = one, other
+    assert tensors.keys() == others.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, others[name]), name
+    assert plain == other_plain
+
+
+def assert_other(one, other):
+    assert any(
+        name not in other[0] or not torch.equal(tensor, other[0][name])
+        for name, tensor in one[0].items()
+    )
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_it_learns_resumes_to_the_same_bits_and_follows_its_seed(name, family):
+    agent, sampler, rows = trained(family, name, 1)
+    first, counts = copied(agent), sampler.state()
+    rows += go_on(agent, sampler, 1)
+    whole = copied(agent)
+    assert_other(first, whole)
+    assert sampler.control_steps > 0
+    assert all(t.isfinite().all() for t in whole[0].values())
+    for metric, value in rows[-1].items():
+        # A return of which no episode has ended yet may be unknown.
+        assert isinstance(value, float), metric
+        assert math.isfinite(value) or metric == "return", metric
+
+    resumed = make(family, name, seed=7)  # nothing of a seed's start may be left
+    resumed.seed = agent.seed
+    resumed.load_state(*first)
+    sampler = Sampler(family, 0, agent.sees_task)
+    sampler.load_state(counts)
+    go_on(resumed, sampler, 1)
+    assert_same(copied(resumed), whole)
+
+    assert_same(copied(trained(family, name, 2)[0]), whole)
+    assert_other(copied(trained(family, name, 2, seed=1)[0]), whole)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_it_is_judged_at_any_budget_and_learns_nothing_for_good(name, family):
+    agent, _, _ = trained(family, name, 1)
+    before = copied(agent)
+    options = {
+        "splits": ["interpolation", "near"],
+        "tasks": 3,
+        "budgets": (0, 1, 2, 5),
+        "query_episodes": 2,
+    }
+    results = [evaluate(agent, family, **options) for _ in range(2)]
+    assert_same(copied(agent), before)
+    # The same call gives the same numbers: nothing is left over from the first.
+    assert results[0]["splits"] == results[1]["splits"]
+    for split in results[0]["splits"].values():
+        for point in split["points"]:
+            assert all(math.isfinite(value) for value in point["return"])
+            assert point["diverged"] == 0
+        spent = [point["control_steps"] for point in split["points"]]
+        assert spent[0] == [0, 0, 0]
+        for row in zip(*spent, strict=True):
+            assert all(low < high for low, high in pairwise(row))
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_its_untrained_policy_can_be_deployed_and_does_not_wait_for_ever(name, family):
+    agent = make(family, name)
+    tasks = family.tasks("interpolation", 3, 0)
+    adaptation = agent.adaptation(3)
+    assert adaptation.round >= 1
+    world = Environment(family, tasks, 2, visible=agent.sees_task)
+    episodes = collect(world, adaptation.deployed(), seed=0)
+    assert episodes.action.shape == (3, 2, family.horizon, 2)
+    assert episodes.action.isfinite().all()
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_training_goes_on_beside_an_adaptation_without_changing_it(name, family):
+    agent, sampler, _ = trained(family, name, 1)
+    world = Environment(
+        family, family.tasks("interpolation", 3, 0), visible=agent.sees_task
+    )
+    adaptation = agent.adaptation(3)
+    if adaptation.deployed() is agent:
+        pytest.skip("it does not adapt: what it ships is the agent itself")
+    before = collect(world, adaptation.deployed(), seed=0)
+    go_on(agent, sampler, 1)
+    after = collect(world, adaptation.deployed(), seed=0)
+    assert torch.equal(before.action, after.action)

@@ -1,0 +1,181 @@
+"""The four comparators on vectors worked out by hand, and what they share."""
+
+import math
+
+import pytest
+import torch
+
+from metarl.agents.metric import (
+    Comparing,
+    Matching,
+    MetricConfig,
+    Prototypical,
+    Relation,
+    Siamese,
+    Support,
+    transitions,
+)
+from metarl.learning.agent import Sampler
+from metarl.randomness import torch_generator
+from metarl.registry import make_family
+from metarl.world.environment import Environment
+from metarl.world.rollout import collect
+
+KINDS = (Siamese, Matching, Relation, Prototypical)
+SMALL = MetricConfig(
+    tasks=4, support=4, queries=2, embedding=2, hidden=(8,), steps=6, bank=6
+)
+NEW = torch.tensor([[[1.0, 0.0], [3.0, 0.0]]])  # one task, two episodes, mean (2, 0)
+KNOWN = torch.tensor(
+    [
+        [[2.0, 0.0], [2.0, 2.0]],  # mean (2, 1)
+        [[0.0, 1.0], [0.0, 3.0]],  # mean (0, 2)
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def family():
+    return make_family("point-goal", horizon=10)
+
+
+def make(kind, family):
+    return kind(family, SMALL, seed=0)
+
+
+def test_prototypical_scores_by_hand(family):
+    agent = make(Prototypical, family)
+    assert agent.score({}, NEW, KNOWN).tolist() == [[-1.0, -8.0]]
+
+
+def test_prototypical_loss_by_hand(family):
+    agent = make(Prototypical, family)
+    queries = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])
+    classes = torch.tensor([[[0.0, 0.0]], [[2.0, 0.0]]])
+    first = -math.log(1 / (1 + math.exp(-4)))
+    second = -math.log(0.5)  # in the middle of both
+    expected = (first + second) / 2
+    assert agent.loss({}, queries, classes).item() == pytest.approx(expected)
+
+
+def test_matching_scores_by_hand(family):
+    agent = make(Matching, family)
+    sharp = agent.SHARPNESS
+    found = agent.score({}, NEW, KNOWN)[0].tolist()
+    diagonal = math.sqrt(0.5)
+    assert found == pytest.approx(
+        [
+            math.log(math.exp(sharp) + math.exp(sharp * diagonal)),
+            math.log(2),  # both are at right angles
+        ],
+        rel=1e-5,
+    )
+    # Lengths do not matter, only directions.
+    assert agent.score({}, 7 * NEW, KNOWN)[0].tolist() == pytest.approx(found)
+
+
+def test_siamese_scores_and_loss_by_hand(family):
+    agent = make(Siamese, family)
+    # Pairs with the first task: 1, 1 + 4, 1, 1 + 4; with the second: 2, 10, 10, 18.
+    assert agent.score({}, NEW, KNOWN).tolist() == [[-3.0, -10.0]]
+    queries = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])
+    classes = torch.tensor([[[0.5, 0.0]], [[5.0, 0.0]]])
+    own = (0.5**2 + 4.0**2) / 2  # drawn together
+    others = (0.0 + (agent.MARGIN - 0.5) ** 2) / 2  # one is beyond the margin
+    assert agent.loss({}, queries, classes).item() == pytest.approx(own + others)
+
+
+def test_relation_is_learnt_by_hand(family):
+    agent = make(Relation, family)
+    zero = {name: torch.zeros_like(p) for name, p in agent.encoder.items()}
+    zero["relation_bias1_"] = torch.tensor([2.0])
+    probability = 1 / (1 + math.exp(-2.0))
+    assert agent.score(zero, NEW, KNOWN)[0].tolist() == [2.0, 2.0]
+    queries = torch.zeros(3, 2, 2)
+    expected = (1 - probability) ** 2 + probability**2
+    loss = agent.loss(zero, queries, torch.zeros(3, 1, 2))
+    assert loss.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_comparing_is_learnt_without_any_policy(kind, family):
+    """Episodes that tell their tasks apart are matched after some steps."""
+    agent = make(kind, family)
+    generator = torch_generator("comparing")
+    size = agent.statistics.mean.shape[0]
+    task = torch.randn(6, 1, 1, size, generator=generator)
+    noise = torch.randn(6, 4, 6, size, generator=generator)
+    support = Support(task + 0.3 * noise, torch.ones(6, 4, 6))
+    for _ in range(100):
+        metrics = agent._learn_to_compare(support, generator)
+    assert metrics["matched"] == 1.0
+    agent.bank = support
+    held_out = Support(
+        task + 0.3 * torch.randn(6, 2, 6, size, generator=generator),
+        torch.ones(6, 2, 6),
+    )
+    embedding = agent.task_embedding(held_out)
+    prototypes = agent.embed(agent.encoder, support).mean(1)
+    nearest = torch.cdist(embedding, prototypes).argmin(1)
+    assert nearest.tolist() == list(range(6))
+
+
+def test_transitions_by_hand(family):
+    environment = Environment(family, [family.task(goal=(0.9, 0.9))], copies=2)
+
+    class Right:
+        def act(self, percept):
+            return torch.tensor([2.0, 0.0]).expand(1, 2, 2)
+
+    episodes = collect(environment, Right(), seed=0)
+    support = transitions(episodes, steps=3)
+    assert support.transition.shape == (1, 2, 3, 2 + 2 + 1 + 2)
+    first, middle, last = support.transition[0, 0].tolist()
+    assert first[:2] == [0, 0] and first[2:4] == [1.0, 0.0]  # clipped
+    assert first[5:] == pytest.approx([0.1, 0.0], abs=1e-6)
+    assert middle[0] == pytest.approx(0.4, abs=1e-5)
+    assert last[5:] == pytest.approx([1.0, 0.0], abs=1e-5)
+
+
+def test_without_support_nothing_is_claimed(family):
+    agent, sampler = make(Prototypical, family), Sampler(family, 0)
+    agent.train_step(sampler)
+    policy = agent.conditioned(None, 3)
+    assert (policy.embedding == 0).all() and (policy.known == 0).all()
+    support = transitions(
+        collect(Environment(family, family.tasks("far", 3), 2), policy, 0), 6
+    )
+    told = agent.conditioned(support, 3)
+    assert (told.known == 1).all() and (told.embedding != 0).any()
+    # The embedding is a mean of the bank's prototypes, whatever the robot does.
+    prototypes = agent.embed(agent.encoder, agent.bank).mean(1)
+    low, high = prototypes.amin(0), prototypes.amax(0)
+    assert (told.embedding >= low - 1e-5).all()
+    assert (told.embedding <= high + 1e-5).all()
+
+
+def test_the_bank_keeps_the_latest_tasks(family):
+    agent, sampler = make(Matching, family), Sampler(family, 0)
+    sizes = []
+    for _ in range(3):
+        agent.train_step(sampler)
+        sampler.iteration += 1
+        sizes.append(len(agent.bank.mask))
+    assert sizes == [4, 6, 6]
+
+
+def test_support_in_parts_is_the_support(family):
+    agent, sampler = make(Siamese, family), Sampler(family, 0)
+    agent.train_step(sampler)
+    world = Environment(family, family.tasks("far", 2), 2)
+    whole, parts = Comparing(agent, 2), Comparing(agent, 2)
+    rounds = [collect(world, whole, seed) for seed in (1, 2)]
+    for episodes in rounds:
+        parts.absorb(episodes)
+        whole.absorb(episodes)
+    torch.testing.assert_close(whole.deployed().embedding, parts.deployed().embedding)
+    assert whole.support.mask.shape == (2, 4, 6)
+    masked = Support(whole.support.transition, whole.support.mask.clone())
+    masked.transition[:, :, 3:] = 99.0
+    masked.mask[:, :, 3:] = 0
+    assert agent.embed(agent.encoder, masked).isfinite().all()
