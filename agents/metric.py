@@ -7,7 +7,8 @@ the task embedding on which one policy is conditioned:
 
     e_j = encoder(episode j)                      mean over steps of (o, a, r, o')
     w_k = softmax of score(support, task k of the bank)
-    z   = sum_k w_k c_k                           c_k = mean embedding of task k
+    z   = sum_k w_k c_k                           c_k = mean embedding of task k,
+                                                  standardised over the bank
     a   ~ policy(o, z, 1)                         and policy(o, 0, 0) without support
 
 The encoder learns from the comparison alone: some episodes of each task of a batch are
@@ -62,7 +63,7 @@ class MetricConfig:
     """Support episodes of each, half of which are the classes of the comparison."""
     queries: int = 8
     """Episodes of each with the task embedding."""
-    bank: int = 60
+    bank: int = 100
     """Training tasks that a new robot is compared with: the latest ones."""
     embedding: int = 8
     """Numbers in an embedding."""
@@ -72,15 +73,15 @@ class MetricConfig:
     """Steps of an episode that the encoder sees, evenly spaced."""
     encoder_lr: float = 1e-3
     """Step size of the encoder's Adam."""
-    encoder_updates: int = 10
-    """Steps of the encoder a meta-iteration."""
+    encoder_updates: int = 30
+    """Steps of the encoder a meta-iteration, each on ``tasks`` tasks of the bank."""
     initial_std: float = 1.0
     """Standard deviation of the first policy's exploration."""
     discount: float = 0.99
     """Discount factor."""
     gae_lambda: float = 0.95
     """Lambda of the generalised advantage estimates."""
-    lr: float = 1e-3
+    lr: float = 3e-3
     """Step size of the policy's Adam."""
     epochs: int = 5
     """Passes over the steps of an iteration."""
@@ -233,11 +234,18 @@ class Metric(Agent):
 
     @torch.no_grad()
     def task_embedding(self, support: Support) -> Tensor:
-        """What the comparison with the bank says of new tasks, (task, embedding)."""
+        """What the comparison with the bank says of new tasks, (task, embedding).
+
+        In deviations of the bank's prototypes from their mean: the scale of an
+        embedding grows as the encoder learns, and the policy shall not notice.
+        """
         known = self.embed(self.encoder, self.bank)
         new = self.embed(self.encoder, support)
         weight = torch.softmax(self.score(self.encoder, new, known), -1)
-        return weight @ known.mean(1)
+        prototypes = known.mean(1)
+        centred = prototypes - prototypes.mean(0)
+        scale = centred.square().mean(0).sqrt().clamp(min=1e-6)
+        return weight @ (centred / scale)
 
     def conditioned(self, support: Support | None, tasks: int) -> Conditioned:
         """The policy with what support tells, or without any."""
@@ -260,7 +268,7 @@ class Metric(Agent):
         after = sampler.collect(tasks, config.queries, aware, "query")
         self._extend_bank(support)
         generator = torch_generator(self.seed, sampler.iteration, "learning")
-        metrics = self._learn_to_compare(support, generator)
+        metrics = self._learn_to_compare(generator)
         metrics |= self._learn_to_act([(unaware, before), (aware, after)], generator)
         return {
             "return_before": float(before.returns.mean()),
@@ -278,28 +286,24 @@ class Metric(Agent):
             kept = slice(-self.config.bank, None)
             self.bank = Support(joined.transition[kept], joined.mask[kept])
 
-    def _learn_to_compare(
-        self, support: Support, generator: torch.Generator
-    ) -> Metrics:
-        episodes = support.mask.shape[1]
-        loss = torch.zeros(())
+    def _learn_to_compare(self, generator: torch.Generator) -> Metrics:
+        """Assign episodes of the bank to their tasks, a few tasks at a time."""
+        tasks, episodes = self.bank.mask.shape[:2]
+        loss, matched = torch.zeros(()), torch.zeros(())
         for _ in range(self.config.encoder_updates):
             leaves = {n: p.detach().requires_grad_() for n, p in self.encoder.items()}
-            embedded = self.embed(leaves, support)
+            some = torch.randperm(tasks, generator=generator)[: self.config.tasks]
             order = torch.randperm(episodes, generator=generator)
             queries, classes = order.split([episodes // 2, episodes - episodes // 2])
+            drawn = Support(self.bank.transition[some], self.bank.mask[some])
+            embedded = self.embed(leaves, drawn)
             loss = self.loss(leaves, embedded[:, queries], embedded[:, classes])
             gradients = torch.autograd.grad(loss, list(leaves.values()))
             descend(self.encoder_optimizer, gradients)
-        with torch.no_grad():
-            embedded = self.embed(self.encoder, support)
-            half = episodes // 2
-            found = self.score(self.encoder, embedded[:, :half], embedded[:, half:])
-            right = found.argmax(-1) == torch.arange(len(found))
-        return {
-            "comparison_loss": float(loss.detach()),
-            "matched": float(right.double().mean()),
-        }
+            with torch.no_grad():
+                score = self.score(leaves, embedded[:, queries], embedded[:, classes])
+            matched = (score.argmax(-1) == torch.arange(len(some))).double().mean()
+        return {"comparison_loss": float(loss.detach()), "matched": float(matched)}
 
     def _learn_to_act(
         self,
