@@ -106,6 +106,11 @@ class Support:
     mask: Tensor
     """1 where a step was made, (task, episode, step)."""
 
+    def filled(self) -> "Support":
+        """Without tasks of which nothing is known."""
+        some = self.mask.flatten(1).any(1)
+        return Support(self.transition[some], self.mask[some])
+
     def joined(self, later: "Support", axis: int) -> "Support":
         """With more tasks (axis 0) or more episodes of the same tasks (axis 1)."""
         return Support(
@@ -184,10 +189,8 @@ class Metric(Agent):
         )["weight0"]
         self.encoder |= self.comparator(generator)
         self.statistics = Statistics.nothing(size)
-        self.bank = Support(
-            torch.zeros(0, config.support, config.steps, size),
-            torch.zeros(0, config.support, config.steps),
-        )
+        shape = (config.bank, config.support, min(config.steps, family.horizon))
+        self.bank = Support(torch.zeros(*shape, size), torch.zeros(shape))
         self._fresh_optimizers()
 
     # -- what the comparators define ------------------------------------------------
@@ -239,7 +242,7 @@ class Metric(Agent):
         In deviations of the bank's prototypes from their mean: the scale of an
         embedding grows as the encoder learns, and the policy shall not notice.
         """
-        known = self.embed(self.encoder, self.bank)
+        known = self.embed(self.encoder, self.bank.filled())
         new = self.embed(self.encoder, support)
         weight = torch.softmax(self.score(self.encoder, new, known), -1)
         prototypes = known.mean(1)
@@ -249,7 +252,7 @@ class Metric(Agent):
 
     def conditioned(self, support: Support | None, tasks: int) -> Conditioned:
         """The policy with what support tells, or without any."""
-        if support is None or not len(self.bank.mask):
+        if support is None or not self.bank.mask.any():
             empty = torch.zeros(tasks, self.config.embedding)
             return Conditioned(self.parameters, empty, torch.zeros(tasks))
         embedding = self.task_embedding(support)
@@ -279,23 +282,21 @@ class Metric(Agent):
 
     def _extend_bank(self, support: Support) -> None:
         self.statistics = self.statistics.extended(support.transition, support.mask)
-        if not len(self.bank.mask):
-            self.bank = support
-        else:
-            joined = self.bank.joined(support, 0)
-            kept = slice(-self.config.bank, None)
-            self.bank = Support(joined.transition[kept], joined.mask[kept])
+        joined = self.bank.joined(support, 0)
+        latest = slice(-self.config.bank, None)
+        self.bank = Support(joined.transition[latest], joined.mask[latest])
 
     def _learn_to_compare(self, generator: torch.Generator) -> Metrics:
         """Assign episodes of the bank to their tasks, a few tasks at a time."""
-        tasks, episodes = self.bank.mask.shape[:2]
+        bank = self.bank.filled()
+        tasks, episodes = bank.mask.shape[:2]
         loss, matched = torch.zeros(()), torch.zeros(())
         for _ in range(self.config.encoder_updates):
             leaves = {n: p.detach().requires_grad_() for n, p in self.encoder.items()}
             some = torch.randperm(tasks, generator=generator)[: self.config.tasks]
             order = torch.randperm(episodes, generator=generator)
             queries, classes = order.split([episodes // 2, episodes - episodes // 2])
-            drawn = Support(self.bank.transition[some], self.bank.mask[some])
+            drawn = Support(bank.transition[some], bank.mask[some])
             embedded = self.embed(leaves, drawn)
             loss = self.loss(leaves, embedded[:, queries], embedded[:, classes])
             gradients = torch.autograd.grad(loss, list(leaves.values()))

@@ -147,6 +147,8 @@ class Agent(abc.ABC):
     """Its hyper-parameters: a frozen dataclass with a default for each."""
     sees_task: ClassVar[bool] = False
     """Whether it observes the task (the oracle)."""
+    trains: ClassVar[bool] = True
+    """Whether there is anything to meta-train before it meets a robot."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
         self.family = family

@@ -139,8 +139,9 @@ def _loop(
         Progress(run.config, quiet) as progress,
     ):
         progress.start(sampler.control_steps)
-        while sampler.control_steps < run.config.steps:
+        while agent.trains and sampler.control_steps < run.config.steps:
             began, sampled = time.perf_counter(), sampler.seconds
+            computed = time.process_time()
             metrics = agent.train_step(sampler)
             wall = time.perf_counter() - began
             sampling = sampler.seconds - sampled
@@ -152,6 +153,7 @@ def _loop(
                 "sampling_seconds": sampling,
                 "update_seconds": wall - sampling,
                 "wall_seconds": wall,
+                "cpu_seconds": time.process_time() - computed,
             }
             sampler.iteration += 1
             metrics_file.write(json.dumps(plain(row)) + "\n")

@@ -148,7 +148,7 @@ def test_without_support_nothing_is_claimed(family):
     told = agent.conditioned(support, 3)
     assert (told.known == 1).all() and (told.embedding != 0).any()
     # The embedding is a mean of the bank's prototypes, whatever the robot does.
-    prototypes = agent.embed(agent.encoder, agent.bank).mean(1)
+    prototypes = agent.embed(agent.encoder, agent.bank.filled()).mean(1)
     prototypes = (prototypes - prototypes.mean(0)) / prototypes.std(0, correction=0)
     low, high = prototypes.amin(0), prototypes.amax(0)
     assert (told.embedding >= low - 1e-5).all()
@@ -161,7 +161,8 @@ def test_the_bank_keeps_the_latest_tasks(family):
     for _ in range(3):
         agent.train_step(sampler)
         sampler.iteration += 1
-        sizes.append(len(agent.bank.mask))
+        sizes.append(len(agent.bank.filled().mask))
+        assert len(agent.bank.mask) == SMALL.bank
     assert sizes == [6, 8, 8]
 
 
