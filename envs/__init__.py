@@ -9,7 +9,9 @@ def plugin() -> dict[str, dict[str, str]]:
     return {
         "families": {
             "point-goal": "metarl.envs.navigation.point:PointGoal",
+            "point-sparse": "metarl.envs.navigation.point:PointSparse",
             "rover-goal": "metarl.envs.navigation.rover:RoverGoal",
+            "rover-maze": "metarl.envs.navigation.maze:RoverMaze",
             "cheetah-direction": "metarl.envs.locomotion.cheetah:CheetahDirection",
             "cheetah-velocity": "metarl.envs.locomotion.cheetah:CheetahVelocity",
             "cheetah-dynamics": "metarl.envs.locomotion.cheetah:CheetahDynamics",
@@ -20,10 +22,15 @@ def plugin() -> dict[str, dict[str, str]]:
             "ant-direction": "metarl.envs.locomotion.ant:AntDirection",
             "ant-goal": "metarl.envs.locomotion.ant:AntGoal",
             "ant-crippled": "metarl.envs.locomotion.ant:AntCrippled",
+            "arm-reach": "metarl.envs.grasping.arm:ArmReach",
+            "arm-push": "metarl.envs.grasping.arm:ArmPush",
+            "arm-lift": "metarl.envs.grasping.arm:ArmLift",
+            "arm-place": "metarl.envs.grasping.arm:ArmPlace",
             "quadruped-velocity": (
                 "metarl.envs.locomotion.quadruped:QuadrupedVelocity"
             ),
             "quadruped-battery": "metarl.envs.locomotion.quadruped:QuadrupedBattery",
             "quadruped-terrain": "metarl.envs.locomotion.quadruped:QuadrupedTerrain",
+            "quadruped-goal": "metarl.envs.locomotion.quadruped_goal:QuadrupedGoal",
         }
     }

@@ -30,11 +30,12 @@ def describe(family: TaskFamily) -> None:
     for column in ("unit", "nominal", "train", "near", "far / unseen", "about"):
         table.add_column(column)
     for name, parameter in family.parameters.items():
-        table.add_row(name, parameter.unit, *_ranges(parameter), parameter.about)
+        table.add_row(name, parameter.unit, *ranges(parameter), parameter.about)
     console.print(table)
 
 
-def _ranges(parameter: Parameter | Choice) -> list[str]:
+def ranges(parameter: Parameter | Choice) -> list[str]:
+    """Nominal value, train range, near shell, and far shell or unseen values."""
     if isinstance(parameter, Choice):
         train, unseen = (
             ", ".join(map(str, values))

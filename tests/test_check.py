@@ -55,7 +55,7 @@ class Broken(Cart):
 
 
 def said_of(family, capsys):
-    count = check(family, speed=False)
+    count = check(family, fast=False)
     lines = capsys.readouterr().out
     assert lines.count("BROKEN") == count
     return lines
@@ -79,7 +79,7 @@ def test_a_broken_promise_is_named(family, words, capsys):
 
 
 def test_a_good_family_keeps_all(capsys):
-    assert check(Cart(), speed=False) == 0
+    assert check(Cart(), fast=False) == 0
     assert "BROKEN" not in capsys.readouterr().out
 
 

@@ -8,7 +8,6 @@ state means the same on every slope and stays valid when the slope changes.
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from metarl.envs.locomotion.quadruped_model import (
     build,
 )
 from metarl.envs.locomotion.terrain import RUN, height
+from metarl.envs.ranges import both
 from metarl.family import TaskFamily
 from metarl.parameters import Choice, Parameter
 from metarl.randomness import Streams
@@ -41,13 +41,6 @@ SIDE = 0.13
 """How far beside the middle a side load hangs, m."""
 
 _HOME = torch.tensor(HOME * len(LEGS), dtype=torch.float64)
-
-
-def _both(nominal: Any, bounds: tuple[float, ...], **more: Any) -> Parameter:
-    """A parameter with shells on both sides: far, near, train, near, far."""
-    a, b, c, d, e, f = bounds
-    near, far = ((b, c), (d, e)), ((a, b), (e, f))
-    return Parameter(nominal, train=(c, d), near=near, far=far, **more)
 
 
 class Quadruped(TaskFamily):
@@ -208,12 +201,12 @@ class QuadrupedVelocity(Quadruped):
         "payload": Parameter(
             1.0, train=(0, 3), near=(3, 5), far=(5, 8), unit="kg", about="on the back"
         ),
-        "payload_offset": _both(
+        "payload_offset": both(
             (0.0, 0.0), (-0.1, -0.06, -0.04, 0.04, 0.06, 0.1), size=2, unit="m"
         ),
-        "friction": _both(0.8, (0.1, 0.25, 0.4, 1.2, 1.8, 3.0), scale="log"),
-        "motor_strength": _both(1.0, (0.5, 0.65, 0.8, 1.2, 1.3, 1.4)),
-        "limb_length": _both(
+        "friction": both(0.8, (0.1, 0.25, 0.4, 1.2, 1.8, 3.0), scale="log"),
+        "motor_strength": both(1.0, (0.5, 0.65, 0.8, 1.2, 1.3, 1.4)),
+        "limb_length": both(
             1.0,
             (0.6, 0.7, 0.8, 1.2, 1.3, 1.4),
             switches=False,
@@ -229,10 +222,10 @@ class QuadrupedVelocity(Quadruped):
             nominal_share=0.7,
             about="leg without torque",
         ),
-        "slope": _both(
+        "slope": both(
             0.0, (-0.25, -0.175, -0.1, 0.1, 0.175, 0.25), unit="rad", about="up is +"
         ),
-        "velocity_bias": _both(
+        "velocity_bias": both(
             (0.0, 0.0),
             (-0.6, -0.45, -0.3, 0.3, 0.45, 0.6),
             size=2,
@@ -270,7 +263,7 @@ class QuadrupedBattery(Quadruped):
         "voltage": Parameter(
             NOMINAL_VOLTAGE, train=(14, 16.8), near=(12, 14), far=(10, 12), unit="V"
         ),
-        "side_load": _both(
+        "side_load": both(
             0.0, (-3, -2, -1, 1, 2, 3), unit="kg", about="on the left; -: on the right"
         ),
         "friction": Parameter(
@@ -319,7 +312,7 @@ class QuadrupedTerrain(Quadruped):
             switches=False,
             about=f"bump, stair, or rise of a slope on {RUN} m",
         ),
-        "friction": _both(0.8, (0.25, 0.4, 0.6, 1.2, 1.8, 3.0), scale="log"),
+        "friction": both(0.8, (0.25, 0.4, 0.6, 1.2, 1.8, 3.0), scale="log"),
         "payload": Parameter(
             1.0, train=(0, 3), near=(3, 5), far=(5, 8), unit="kg", about="on the back"
         ),

@@ -1,8 +1,11 @@
-"""A point that walks to a goal it is not told: MAML's 2D navigation, in MuJoCo.
+"""A point that walks to a goal it is not told, after MAML and after PEARL, in MuJoCo.
 
-Finn et al., 2017: positions move by the action, at most 0.1 a step; the reward is
-minus the distance to the goal; an episode stops within 0.01 of it or after 100 steps.
+Positions move by the action, at most 0.1 m a step along each axis. The families differ
+in where goals are, and in what the reward tells of them.
 """
+
+import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,22 +20,28 @@ STEP = 0.1
 """Longest move in one control step along each axis, in metres."""
 PERIOD = 0.1
 """Control period in seconds, so that the top speed is 1 m/s."""
+RADIUS = 0.2
+"""Distance within which the sparse reward is felt, m."""
 
 _XML = f"""
 <mujoco model="point">
   <option timestep="{PERIOD}" gravity="0 0 0" integrator="implicitfast"/>
-  <visual><global offwidth="640" offheight="480"/></visual>
+  <visual>
+    <global offwidth="640" offheight="480"/>
+    <headlight ambient=".4 .4 .4" diffuse=".2 .2 .2" specular="0 0 0"/>
+  </visual>
   <asset>
     <texture name="sky" type="skybox" builtin="gradient" rgb1=".95 .97 1"
       rgb2=".6 .7 .85" width="64" height="64"/>
-    <texture name="grid" type="2d" builtin="checker" rgb1=".93 .93 .93"
-      rgb2=".85 .87 .9" width="256" height="256"/>
+    <texture name="grid" type="2d" builtin="checker" rgb1=".96 .96 .96"
+      rgb2=".80 .84 .9" width="256" height="256"/>
     <material name="grid" texture="grid" texrepeat="8 8"/>
   </asset>
   <worldbody>
-    <light pos="0 0 3" dir="0 0 -1" directional="true"/>
-    <camera name="above" pos="0 0 2.7" xyaxes="1 0 0 0 1 0"/>
-    <geom name="floor" type="plane" size="1.1 1.1 .1" material="grid"
+    <light pos="0 0 3" dir="0 0 -1" directional="true" diffuse=".4 .4 .4"
+      specular="0 0 0"/>
+    <camera name="above" pos="0 0 3" xyaxes="1 0 0 0 1 0"/>
+    <geom name="floor" type="plane" size="1.25 1.25 .1" material="grid"
       contype="0" conaffinity="0"/>
     <site name="goal" type="cylinder" size=".04 .002" rgba=".1 .6 .3 1"/>
     <body name="point" pos="0 0 .04">
@@ -52,8 +61,47 @@ _XML = f"""
 # that a step is exactly the paper's `position += action`.
 
 
-class PointGoal(TaskFamily):
-    """Find a goal in the plane from the reward alone."""
+class Point(TaskFamily):
+    """What the point families share: the plane, the point and its position."""
+
+    derived = False
+    camera = "above"
+    mark = 0.04
+    """Radius of the goal's marker, m."""
+
+    def build(self, task: Task) -> "mujoco.MjSpec":
+        """The plane with a goal marker; only the marker differs between tasks."""
+        spec = mujoco.MjSpec.from_string(_XML)
+        marker = spec.site("goal")
+        marker.pos, marker.size[0] = [*self.place(task), 0.002], self.mark
+        return spec
+
+    def place(self, task: Task) -> tuple[float, float]:
+        """Where the goal of a task is, m."""
+        raise NotImplementedError
+
+    def goal(self, sim: Simulation) -> Tensor:
+        """Where the goal of each simulation is, m, (n, 2)."""
+        raise NotImplementedError
+
+    def observe(self, sim: Simulation) -> Tensor:
+        """Position in metres, (n, 2)."""
+        return sim.qpos
+
+    def metrics(self, sim: Simulation) -> dict[str, Tensor]:
+        """Final distance to the goal in metres."""
+        return {"distance": self._distance(sim)}
+
+    def _distance(self, sim: Simulation) -> Tensor:
+        return torch.linalg.vector_norm(sim.qpos - self.goal(sim), dim=-1)
+
+
+class PointGoal(Point):
+    """Find a goal in the plane from the reward alone: MAML's 2D navigation.
+
+    Finn et al., 2017: the reward is minus the distance to the goal; an episode stops
+    within 0.01 of it or after 100 steps.
+    """
 
     name = "point-goal"
     parameters = {
@@ -69,19 +117,16 @@ class PointGoal(TaskFamily):
         )
     }
     horizon = 100
-    derived = False
-    camera = "above"
     success_measure = "stops within 5 cm of the goal"
 
-    def build(self, task: Task) -> "mujoco.MjSpec":
-        """The plane with a goal marker; only the marker differs between tasks."""
-        spec = mujoco.MjSpec.from_string(_XML)
-        spec.site("goal").pos = [*task["goal"], 0.002]
-        return spec
+    def place(self, task: Task) -> tuple[float, float]:
+        """Where the goal of a task is, m."""
+        x, y = task["goal"]
+        return x, y
 
-    def observe(self, sim: Simulation) -> Tensor:
-        """Position in metres, (n, 2)."""
-        return sim.qpos
+    def goal(self, sim: Simulation) -> Tensor:
+        """Where the goal of each simulation is, m, (n, 2)."""
+        return sim.parameters["goal"]
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
         """Minus the distance to the goal in metres, (n,)."""
@@ -89,16 +134,68 @@ class PointGoal(TaskFamily):
 
     def terminated(self, sim: Simulation) -> Tensor:
         """Whether it is within 0.01 m of the goal along both axes."""
-        offset = (sim.qpos - sim.parameters["goal"]).abs()
+        offset = (sim.qpos - self.goal(sim)).abs()
         return (offset < 0.01).all(-1)
 
     def success(self, sim: Simulation) -> Tensor:
         """1 where the point ended within 5 cm of the goal."""
         return (self._distance(sim) < 0.05).double()
 
-    def metrics(self, sim: Simulation) -> dict[str, Tensor]:
-        """Final distance to the goal in metres."""
-        return {"distance": self._distance(sim)}
 
-    def _distance(self, sim: Simulation) -> Tensor:
-        return torch.linalg.vector_norm(sim.qpos - sim.parameters["goal"], dim=-1)
+class PointSparse(Point):
+    """Find a goal on a circle of radius 1 m by a reward that is felt only close to it.
+
+    PEARL's sparse 2D navigation (Rakelly et al., 2019): goals on the upper half circle,
+    20 steps, no early end; within 0.2 m of the goal the reward is 1 minus the distance,
+    elsewhere 0. Goals on the lower half are held out here. PEARL trains its networks on
+    minus the distance and explores with the sparse reward: ``dense`` is the former.
+
+    Args:
+        horizon: control steps an episode.
+        dense: reward minus the distance to the goal.
+    """
+
+    name = "point-sparse"
+    parameters = {
+        "goal_angle": Parameter(
+            0.5 * math.pi,
+            train=(0, math.pi),
+            near=((-0.25 * math.pi, 0), (math.pi, 1.25 * math.pi)),
+            far=((-0.49 * math.pi, -0.25 * math.pi), (1.25 * math.pi, 1.49 * math.pi)),
+            unit="rad",
+            goal=True,
+            about="Where on the circle to go.",
+        )
+    }
+    horizon = 20
+    mark = RADIUS
+    success_measure = f"ends within {100 * RADIUS:.0f} cm of the goal"
+
+    def __init__(self, *, horizon: int | None = None, dense: bool = False) -> None:
+        super().__init__(horizon=horizon)
+        self.dense = dense
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments that make this family again."""
+        return {**super().options, "dense": self.dense}
+
+    def place(self, task: Task) -> tuple[float, float]:
+        """Where the goal of a task is, m."""
+        return math.cos(task["goal_angle"]), math.sin(task["goal_angle"])
+
+    def goal(self, sim: Simulation) -> Tensor:
+        """Where the goal of each simulation is, m, (n, 2)."""
+        angle = sim.parameters["goal_angle"]
+        return torch.stack([angle.cos(), angle.sin()], -1)
+
+    def reward(self, sim: Simulation, action: Tensor) -> Tensor:
+        """1 minus the distance within `RADIUS` of the goal, elsewhere 0, (n,)."""
+        distance = self._distance(sim)
+        if self.dense:
+            return -distance
+        return torch.where(distance <= RADIUS, 1 - distance, 0.0)
+
+    def success(self, sim: Simulation) -> Tensor:
+        """1 where the point ended within `RADIUS` of the goal."""
+        return (self._distance(sim) <= RADIUS).double()

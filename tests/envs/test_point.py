@@ -48,3 +48,40 @@ def test_a_point_that_stops_elsewhere_has_not_succeeded():
     step = environment.step(torch.ones(1, 2))
     assert step.truncated[0]
     assert environment.outcome()["success"].tolist() == [0.0]
+
+
+@pytest.fixture
+def beside_the_goal():
+    """Points at 0.1, 0.19, 0.21 and 1 m from a goal at the top of the circle."""
+
+    def place(**options):
+        family = metarl.make_family("point-sparse", **options)
+        environment = environment_of(family, [family.task()], 4)
+        environment.reset(0)
+        environment.sim.qpos[:, 1] = 1 - torch.tensor([0.1, 0.19, 0.21, 1.0])
+        return environment, environment.step(torch.zeros(4, 2))
+
+    return place
+
+
+def test_the_sparse_reward_is_felt_close_to_the_goal_only(beside_the_goal):
+    environment, step = beside_the_goal()
+    assert step.reward.tolist() == pytest.approx([0.9, 0.81, 0.0, 0.0])
+    assert environment.outcome()["success"].tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert not step.ended.any()
+
+
+def test_the_dense_reward_is_minus_the_distance(beside_the_goal):
+    _, step = beside_the_goal(dense=True)
+    assert step.reward.tolist() == pytest.approx([-0.1, -0.19, -0.21, -1.0])
+
+
+def test_goals_lie_on_the_circle_and_held_out_ones_on_its_lower_half():
+    family = family_of("point-sparse")
+    assert family.horizon == 20
+    for split, low, high in [("train", 0, 1), ("near", -0.71, 0), ("far", -1, -0.7)]:
+        sim = environment_of(family, family.tasks(split, 32)).sim
+        goal = family.goal(sim)
+        assert goal.norm(dim=-1).numpy() == pytest.approx(1)
+        assert ((goal[:, 1] >= low) & (goal[:, 1] <= high)).all()
+        assert goal[:, 0].min() < 0 < goal[:, 0].max()

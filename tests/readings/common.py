@@ -67,3 +67,14 @@ def told(name):
 def goal_site(family, task):
     assert told("goal")(family, task) == task["goal"]
     return tuple(family.model(task).site("goal").pos[:2])
+
+
+def goal_distance(family, task):
+    assert told("goal_distance")(family, task) == task["goal_distance"]
+    return np.linalg.norm(family.model(task).site("goal").pos[:2])
+
+
+def goal_bearing(family, task):
+    assert told("goal_bearing")(family, task) == task["goal_bearing"]
+    x, y, _ = family.model(task).site("goal").pos
+    return np.arctan2(y, x)

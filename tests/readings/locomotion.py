@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from metarl.engine import mujoco
+from metarl.envs.locomotion.quadruped import SIDE
+from metarl.envs.locomotion.quadruped_model import JOINTS, NOMINAL_VOLTAGE
+from metarl.envs.locomotion.terrain import KINDS, LEVEL, RUN, height
 from readings.common import (
     damping,
+    goal_bearing,
+    goal_distance,
     goal_site,
     latency,
     ratio,
@@ -15,11 +21,6 @@ from readings.common import (
     told,
     touching,
 )
-
-from metarl.engine import mujoco
-from metarl.envs.locomotion.quadruped import SIDE
-from metarl.envs.locomotion.quadruped_model import JOINTS, NOMINAL_VOLTAGE
-from metarl.envs.locomotion.terrain import KINDS, LEVEL, RUN, height
 
 
 def density(family, task):
@@ -227,6 +228,13 @@ READ_BACK = {
         "friction": touching,
         "joint_friction": joint_friction,
         "latency": latency,
+    },
+    "quadruped-goal": {
+        "payload": payload,
+        "friction": touching,
+        "motor_strength": strength,
+        "goal_distance": goal_distance,
+        "goal_bearing": goal_bearing,
     },
     "quadruped-terrain": {
         "terrain": terrain,

@@ -1,0 +1,1 @@
+"""Arms that push, grasp and place."""
