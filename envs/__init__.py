@@ -31,6 +31,7 @@ def plugin() -> dict[str, dict[str, str]]:
             ),
             "quadruped-battery": "metarl.envs.locomotion.quadruped:QuadrupedBattery",
             "quadruped-terrain": "metarl.envs.locomotion.quadruped:QuadrupedTerrain",
+            "go1-velocity": "metarl.envs.locomotion.go1:Go1Velocity",
             "quadruped-goal": "metarl.envs.locomotion.quadruped_goal:QuadrupedGoal",
         }
     }

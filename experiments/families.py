@@ -169,7 +169,7 @@ def picture(name: str, path: Path, again: bool = False) -> None:
         if environment.active.all():
             environment.step(torch.zeros(1, family.action_size))
     state = environment.sim.qpos[0].numpy()
-    drawing = Drawing(family.model(task), family.camera, (480, 360), state)
+    drawing = Drawing(family.portrait(task), family.camera, (480, 360), state)
     image = Image.fromarray(drawing.render(state))
     drawing.close()
     with replacing(path) as temporary:

@@ -146,6 +146,14 @@ class TaskFamily:
         """
         return disturb(self.build(task), task, self.parameters)
 
+    def portrait(self, task: Task) -> "mujoco.MjModel":
+        """The model that films show: by default, the one that is simulated.
+
+        A family that simulates without meshes draws with them. Positions mean the
+        same in both.
+        """
+        return self.model(task)
+
     @functools.cached_property
     def nominal_model(self) -> "mujoco.MjModel":
         """The compiled model of the robot as its data sheet describes it."""

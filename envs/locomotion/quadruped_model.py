@@ -61,12 +61,13 @@ def build(
         terrain: kind and relief of a height field, m; None for a plane.
     """
     height = FOOT + 2 * limb * math.cos(HOME[1])
-    spec = _world(slope, friction, terrain)
+    spec = mujoco.MjSpec()
+    furnish(spec, slope, friction, terrain)
     trunk = spec.worldbody.add_body(name="trunk", pos=[0, 0, height])
     trunk.add_freejoint(name="base")
     _add_trunk(trunk)
-    _add_payload(trunk, payload, payload_offset)
-    _add_view(trunk, slope)
+    add_payload(trunk, payload, payload_offset)
+    add_view(trunk, slope)
     for leg in LEGS:
         _add_leg(trunk, leg, limb, joint_friction, dead=dead_leg == leg)
     for leg in LEGS:
@@ -77,10 +78,20 @@ def build(
     return spec
 
 
-def _world(
-    slope: float, friction: float, terrain: tuple[str, float] | None
-) -> "mujoco.MjSpec":
-    spec = mujoco.MjSpec()
+def furnish(
+    spec: "mujoco.MjSpec",
+    slope: float = 0.0,
+    friction: float = 0.8,
+    terrain: tuple[str, float] | None = None,
+) -> None:
+    """Add ground, gravity, looks and solver settings.
+
+    Args:
+        spec: of a robot, or empty.
+        slope: angle by which gravity is turned, rad; up is positive.
+        friction: sliding friction of the ground.
+        terrain: kind and relief of a height field, m; None for a plane.
+    """
     spec.compiler.degree = False
     option = spec.option
     option.timestep = 0.005
@@ -105,7 +116,6 @@ def _world(
     ground.contype, ground.conaffinity = 0, 1
     ground.priority = 1
     ground.friction = [friction, 0.005, 0.0001]
-    return spec
 
 
 def _add_trunk(trunk: "mujoco.MjsBody") -> None:
@@ -123,9 +133,10 @@ def _add_trunk(trunk: "mujoco.MjsBody") -> None:
         add_part(trunk, ball, [0.006, 0.01, 0.006], "lamp", pos=[0.311, y, 0.032])
 
 
-def _add_payload(
+def add_payload(
     trunk: "mujoco.MjsBody", mass: float, offset: tuple[float, float]
 ) -> None:
+    """Put a box on the back: kg; where, forward and left of the middle, m."""
     # A cube of 1200 kg/m^3; a tiny one for no payload, since every task must have it.
     half = max(0.5 * (mass / 1200) ** (1 / 3), 1e-3)
     place = [*offset, 0.062 + half]
@@ -134,7 +145,8 @@ def _add_payload(
     )
 
 
-def _add_view(trunk: "mujoco.MjsBody", slope: float) -> None:
+def add_view(trunk: "mujoco.MjsBody", slope: float) -> None:
+    """Add a light and a camera that follow the robot on its slope, rad."""
     add_sun(trunk)
     follow = mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM
     # The picture's vertical is gravity's: the ground is what looks inclined.

@@ -58,9 +58,9 @@ def record(
         length = int(shown.length[0, 0])
         phase = np.zeros(length, int)
         frames = family.frames(world.sim)
-        models = [] if frames is not None else [family.model(task.before_switch)]
+        models = [] if frames is not None else [family.portrait(task.before_switch)]
         if task.switch is not None:
-            models.append(family.model(task.after_switch))
+            models.append(family.portrait(task.after_switch))
             phase[round(task.switch.at / family.control_period) :] = 1
         title = "before adaptation" if budget == 0 else f"after {budget} episodes"
         takes.append(

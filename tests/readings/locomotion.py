@@ -32,18 +32,23 @@ def density(family, task):
 
 
 def payload(family, task):
-    mass = family.model(task).body("trunk").mass[0]
-    empty = family.model(family.task(payload=0.0)).body("trunk").mass[0]
-    return mass - empty
+    empty = family.model(family.task(payload=0.0))
+    return family.model(task).body_mass.sum() - empty.body_mass.sum()
 
 
 def payload_offset(family, task):
-    """Where the payload pulls the trunk's centre of mass."""
-    loaded = dict(task.values) | {"payload": 8.0}
-    trunk = family.model(family.task(**loaded)).body("trunk")
-    empty = family.model(family.task(payload=0.0)).body("trunk")
-    moment = trunk.mass[0] * trunk.ipos - empty.mass[0] * empty.ipos
-    return tuple(moment[:2] / 8.0)
+    """Where the payload pulls the centre of mass."""
+    loaded = family.task(**dict(task.values) | {"payload": 8.0})
+    empty = family.task(**dict(task.values) | {"payload": 0.0})
+    pull = moment(family.model(loaded)) - moment(family.model(empty))
+    return tuple(pull[:2] / 8.0)
+
+
+def moment(model):
+    """Mass times centre of mass, robot upright, kg m."""
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    return model.body_mass @ data.xipos
 
 
 def limb_length(family, task):
@@ -210,6 +215,20 @@ ANT = {
     "damping": damping,
 }
 PLANAR = {"mass": link_masses, "damping": joint_dampings, "friction": frictions}
+QUADRUPED = {
+    "payload": payload,
+    "payload_offset": payload_offset,
+    "friction": touching,
+    "motor_strength": strength,
+    "limb_length": limb_length,
+    "latency": latency,
+    "dead_leg": dead_leg,
+    "slope": slope,
+    "forward_velocity": told("forward_velocity"),
+    "left_velocity": told("left_velocity"),
+    "turn_rate": told("turn_rate"),
+    "velocity_bias": told("velocity_bias"),
+}
 READ_BACK = {
     "cheetah-mass": {"mass": mass},
     "cheetah-body": {
@@ -222,6 +241,7 @@ READ_BACK = {
     "ant-direction": {"direction": told("direction"), **ANT},
     "ant-goal": {"goal": goal_site, **ANT},
     "ant-crippled": {"dead_leg": dead_motors, **ANT},
+    "go1-velocity": QUADRUPED,
     "quadruped-battery": {
         "voltage": voltage,
         "side_load": side_load,
@@ -246,34 +266,27 @@ READ_BACK = {
     "cheetah-direction": {"direction": told("direction"), **CHEETAH},
     "cheetah-velocity": {"velocity": told("velocity"), **CHEETAH},
     "cheetah-dynamics": CHEETAH,
-    "quadruped-velocity": {
-        "payload": payload,
-        "payload_offset": payload_offset,
-        "friction": touching,
-        "motor_strength": strength,
-        "limb_length": limb_length,
-        "latency": latency,
-        "dead_leg": dead_leg,
-        "slope": slope,
-        "forward_velocity": told("forward_velocity"),
-        "left_velocity": told("left_velocity"),
-        "turn_rate": told("turn_rate"),
-        "velocity_bias": told("velocity_bias"),
-    },
+    "quadruped-velocity": QUADRUPED,
 }
-ONLY_SENSED = {("quadruped-velocity", "velocity_bias")}
+ONLY_SENSED = {
+    ("quadruped-velocity", "velocity_bias"),
+    ("go1-velocity", "velocity_bias"),
+}
 HELD: dict[tuple[str, str], dict] = {
     ("quadruped-velocity", "payload_offset"): {"payload": 8.0},
+    ("go1-velocity", "payload_offset"): {"payload": 8.0},
     ("quadruped-terrain", "relief"): {"terrain": "rough"},
+}
+SENSED = {
+    "forward_velocity",  # commands are observed by declaration
+    "left_velocity",
+    "turn_rate",
+    "slope",  # the direction of gravity in the trunk's frame, from an IMU
+    "velocity_bias",  # an error of the estimate that is observed
 }
 STARTS = {"quadruped-terrain": {0: 1.0, 2: 0.6}}
 SEEN = {
     "quadruped-terrain": {"forward_velocity"},
-    "quadruped-velocity": {
-        "forward_velocity",  # commands are observed by declaration
-        "left_velocity",
-        "turn_rate",
-        "slope",  # the direction of gravity in the trunk's frame, from an IMU
-        "velocity_bias",  # an error of the estimate that is observed
-    },
+    "quadruped-velocity": SENSED,
+    "go1-velocity": SENSED,
 }
