@@ -29,10 +29,15 @@ from metarl.family import TaskFamily
 from metarl.learning.agent import Agent, Metrics, Sampler
 from metarl.learning.optimization import adam_tensors, load_adam
 from metarl.randomness import key
+from metarl.tasks import Task
 from metarl.world.environment import Environment, sizes
 from metarl.world.faces import StableBaselinesEnv, action_space, observation_space
 from metarl.world.rollout import Episodes, Percept, one_torch_thread
 
+HELD_OUT = ("near", "far", "composition", "structure")
+"""Splits that only the oracle trains on."""
+NEVER_JUDGED = 1_000_000
+"""Evaluations draw the first tasks of a split; the oracle trains on tasks from here."""
 KL_BAND = 2.0
 """The step size changes where the divergence leaves target / 2 to target * 2."""
 
@@ -83,20 +88,13 @@ class Randomized(Agent):
         self._callback: Any = None
         self._return = float("nan")
         self._awaiting: tuple[dict[str, Tensor], dict[str, Any]] | None = None
-        with _seeded(key(seed, "initial policy")):
+        with seeded(key(seed, "initial policy")):
             self.policy = ActorCriticPolicy(
                 observation_space(observation_size),
                 action_space(action_size),
                 lambda _: config.learning_rate,
-                **self._architecture(),
+                **architecture(config.hidden, config.initial_std),
             )
-
-    def _architecture(self) -> dict[str, Any]:
-        return {
-            "net_arch": list(self.config.hidden),
-            "activation_fn": torch.nn.ELU,
-            "log_std_init": float(np.log(self.config.initial_std)),
-        }
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """One rollout of every robot and one PPO update."""
@@ -104,7 +102,7 @@ class Randomized(Agent):
         face: StableBaselinesEnv = ppo.env.unwrapped
         began = time.perf_counter()
         # Stable-Baselines3 draws from torch's and numpy's global generators.
-        with _seeded(key(sampler.seed, sampler.iteration, "ppo")), _refusing_nan():
+        with seeded(key(sampler.seed, sampler.iteration, "ppo")), refusing_nan():
             with one_torch_thread():
                 ppo.collect_rollouts(
                     ppo.env, self._callback, ppo.rollout_buffer, self.config.rollout
@@ -142,7 +140,7 @@ class Randomized(Agent):
             self.family.tasks("train", config.simulations, sampler.seed),
             seed=key(sampler.seed, "robots"),
             visible=self.sees_task,
-            resample=self.family.tasks("train", config.pool, sampler.seed),
+            resample=self.pool(sampler.seed),
         )
         robots = VecNormalize(StableBaselinesEnv(environment), gamma=config.discount)
         robots.obs_rms = self.normaliser
@@ -157,7 +155,7 @@ class Randomized(Agent):
             gae_lambda=config.gae_lambda,
             clip_range=config.clip,
             ent_coef=config.entropy,
-            policy_kwargs=self._architecture(),
+            policy_kwargs=architecture(config.hidden, config.initial_std),
             learning_rate=config.learning_rate,
             device="cpu",
         )
@@ -172,20 +170,24 @@ class Randomized(Agent):
         self._ppo = ppo
         return ppo
 
+    def pool(self, seed: int) -> list[Task]:
+        """The tasks that it trains on."""
+        return self.family.tasks("train", self.config.pool, seed)
+
     def adaptation(self, tasks: int) -> "Unchanged":
         """No adaptation: the same policy at any budget."""
         return Unchanged(self)
 
     def act(self, percept: Percept) -> Tensor:
         """The policy's mean action for normalised observations."""
-        mean, variance = (
-            torch.as_tensor(part, dtype=torch.float32)
-            for part in (self.normaliser.mean, self.normaliser.var)
-        )
-        scaled = (percept.observation - mean) / torch.sqrt(variance + 1e-8)
-        flat = scaled.clamp(-10, 10).flatten(0, 1)
+        flat = self.moments().normalised(percept.observation).flatten(0, 1)
         action = self.policy.get_distribution(flat).mode()
         return action.unflatten(0, percept.observation.shape[:2])
+
+    def moments(self) -> "Moments":
+        """What observations are normalised by."""
+        parts = (self.normaliser.mean, self.normaliser.var)
+        return Moments(*(torch.as_tensor(p, dtype=torch.float32) for p in parts))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Policy, normaliser, and what training needs to go on: Adam and the robots."""
@@ -244,9 +246,28 @@ class Randomized(Agent):
 
 
 class Oracle(Randomized):
-    """The same policy, told the task: what perfect knowledge of the robot is worth."""
+    """The same policy, told the task: what perfect knowledge of the robot is worth.
+
+    Half of the tasks that it trains on are held-out ones, though none that an
+    evaluation draws. To an oracle of the train box alone, a dead leg that it never met
+    is an input that was always 0: it would be no bound where the others are judged.
+    """
 
     sees_task: ClassVar[bool] = True
+
+    def pool(self, seed: int) -> list[Task]:
+        """Train tasks, and as many of the other splits in turn."""
+        held_out = [s for s in self.family.splits if s in HELD_OUT]
+        if not held_out:
+            return super().pool(seed)
+        half = self.config.pool // 2
+        share = -(-half // len(held_out))
+        others = [
+            task
+            for split in held_out
+            for task in self.family.tasks(split, share, seed, NEVER_JUDGED)
+        ]
+        return self.family.tasks("train", self.config.pool - half, seed) + others[:half]
 
 
 @dataclass
@@ -268,8 +289,32 @@ class Unchanged:
         return self.agent
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of observations, as VecNormalize applies them."""
+
+    mean: Tensor
+    """(observation_size,), or (task, 1, observation_size)."""
+    variance: Tensor
+    """Of the same shape."""
+
+    def normalised(self, observation: Tensor) -> Tensor:
+        """Observations with mean 0 and deviation 1, clipped to +-10."""
+        scaled = (observation - self.mean) / torch.sqrt(self.variance + 1e-8)
+        return scaled.clamp(-10, 10)
+
+
+def architecture(hidden: tuple[int, ...], initial_std: float) -> dict[str, Any]:
+    """Arguments that make a policy of Stable-Baselines3."""
+    return {
+        "net_arch": list(hidden),
+        "activation_fn": torch.nn.ELU,
+        "log_std_init": float(np.log(initial_std)),
+    }
+
+
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators, for code that knows no other, and put them back."""
     before = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
@@ -282,7 +327,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _refusing_nan() -> Iterator[None]:
+def refusing_nan() -> Iterator[None]:
     """Say in metarl's words what torch's distributions say of a policy of NaN."""
     try:
         yield

@@ -312,7 +312,9 @@ def _trace(environment: Environment, seed: int) -> Tensor:
     for action in _actions(environment.family, environment.n, LONG):
         step = environment.step(action)
         seen += [step.observation, step.reward[:, None], environment.sim.qpos.float()]
-    return torch.cat(seen, 1)
+    # A sparse reward may be felt by nobody, but the measures know it.
+    outcome = torch.stack(list(environment.outcome().values()), 1)
+    return torch.cat([*seen, outcome.nan_to_num().float()], 1)
 
 
 def _apart(
