@@ -17,7 +17,7 @@ change them. All perturbations of all tasks run in one batch of simulations.
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from metarl.learning.optimization import adam_tensors, descend, load_adam
 from metarl.learning.policies import network, network_parameters
 from metarl.randomness import torch_generator
 from metarl.world.environment import sizes
-from metarl.world.rollout import Episodes, Percept
+from metarl.world.rollout import Episodes, Percept, Policy
 
 
 @dataclass(frozen=True)
@@ -212,6 +212,34 @@ def es_gradient(fitness: Tensor, g: Tensor, sigma: float) -> Tensor:
     return (difference[:, None] * g).mean(0)
 
 
+class Operator(Protocol):
+    """What `Evolving` asks of an agent; `ESMAML` says what each is."""
+
+    seed: int
+    statistics: Any
+
+    @property
+    def round(self) -> int:
+        """See `ESMAML.round`."""
+        ...
+
+    def directions(self, generator: torch.Generator, rows: int) -> Tensor:
+        """See `ESMAML.directions`."""
+        ...
+
+    def moved(self, pivot: Tensor, directions: Tensor, returns: Tensor) -> Tensor:
+        """See `ESMAML.moved`."""
+        ...
+
+    def tried(self, pivot: Tensor, directions: Tensor) -> Any:
+        """See `ESMAML.tried`."""
+        ...
+
+    def policy(self, vectors: Tensor) -> Any:
+        """See `ESMAML.policy`."""
+        ...
+
+
 class Evolving:
     """Adapts by trying out perturbed policies, one each episode.
 
@@ -220,7 +248,7 @@ class Evolving:
         pivot: the start of each task, (tasks, parameters).
     """
 
-    def __init__(self, agent: ESMAML, pivot: Tensor) -> None:
+    def __init__(self, agent: Operator, pivot: Tensor) -> None:
         self.agent = agent
         self.pivot = pivot
         self.statistics = agent.statistics
@@ -248,7 +276,7 @@ class Evolving:
             self.pivot = self._moved()
             self._begin()
 
-    def deployed(self) -> VectorPolicy:
+    def deployed(self) -> Policy:
         """The pivot, moved by what is known so far of the present step."""
         policy = self.agent.policy(self._moved()[:, None])
         policy.statistics = self.statistics

@@ -37,12 +37,30 @@ class HillClimb(ESMAML):
 
     def directions(self, generator: torch.Generator, rows: int) -> Tensor:
         """Perturbations of one step, the first of them none, (rows, round, ...)."""
-        g = torch.randn(rows, self.round, len(self.start), generator=generator)
-        g[:, 0] = 0
-        return g
+        return perturbations(rows, self.round, len(self.start), generator)
 
     def moved(self, pivot: Tensor, directions: Tensor, returns: Tensor) -> Tensor:
         """The best policy of those that were tried; the pivot where it is the best."""
-        best = returns.argmax(1)  # the first of equals, which is the pivot
-        rows = torch.arange(len(pivot))
-        return pivot + self.config.inner_sigma * directions[rows, best]
+        return climbed(pivot, directions, returns, self.config.inner_sigma)
+
+
+def perturbations(
+    rows: int, trials: int, size: int, generator: torch.Generator
+) -> Tensor:
+    """Standard normal directions, the first of each row zero, (rows, trials, size)."""
+    g = torch.randn(rows, trials, size, generator=generator)
+    g[:, 0] = 0
+    return g
+
+
+def climbed(pivot: Tensor, directions: Tensor, returns: Tensor, sigma: float) -> Tensor:
+    """The best of ``pivot + sigma * directions``, (rows, size).
+
+    Args:
+        pivot: (rows, size).
+        directions: what was tried, the first of them none, (rows, k, size).
+        returns: of the trials, (rows, k).
+        sigma: standard deviation of the perturbations.
+    """
+    best = returns.argmax(1)  # the first of equals, which is the pivot
+    return pivot + sigma * directions[torch.arange(len(pivot)), best]

@@ -43,7 +43,7 @@ from metarl.learning.policies import (
 )
 from metarl.randomness import torch_generator
 from metarl.world.environment import sizes
-from metarl.world.rollout import Episodes, Percept, concatenate
+from metarl.world.rollout import Episodes, Percept, Policy, concatenate
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class GradientAgent(Agent):
         batches, returns = [], []
         for round_ in range(config.inner_steps + 1):
             episodes = sampler.collect(
-                tasks, config.episodes, GaussianPolicy(parameters), f"round {round_}"
+                tasks, config.episodes, self.policy(parameters), f"round {round_}"
             )
             batches.append(self.batch(episodes, parameters))
             returns.append(float(episodes.returns.mean()))
@@ -223,6 +223,16 @@ class GradientAgent(Agent):
             "std": float(self.parameters["log_std"].exp().mean()),
             **metrics,
         }
+
+    def distribution(
+        self, state: Parameters, observation: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of actions, as `gaussian` gives them."""
+        return gaussian(state, observation)
+
+    def policy(self, state: Parameters, explore: bool = True) -> Policy:
+        """What acts in a state of the adaptation."""
+        return GaussianPolicy(state, explore)
 
     def batch(self, episodes: Episodes, parameters: Parameters) -> Batch:
         """Episodes made ready for the losses."""
@@ -360,7 +370,7 @@ class GradientAdaptation:
 
     def act(self, percept: Percept) -> Tensor:
         """Sample from the current policies."""
-        return GaussianPolicy(self.parameters).act(percept)
+        return self.agent.policy(self.parameters).act(percept)
 
     def absorb(self, episodes: Episodes) -> None:
         """Keep the episodes; step once the round is full."""
@@ -370,10 +380,10 @@ class GradientAdaptation:
             self.parameters = self._stepped()
             self.waiting = []
 
-    def deployed(self) -> GaussianPolicy:
+    def deployed(self) -> Policy:
         """The policies after a step on whatever episodes wait."""
         parameters = self._stepped() if self.waiting else self.parameters
-        return GaussianPolicy(parameters, explore=self.agent.config.deploy == "sample")
+        return self.agent.policy(parameters, self.agent.config.deploy == "sample")
 
     def _stepped(self) -> Parameters:
         batch = self.agent.batch(concatenate(self.waiting), self.parameters)

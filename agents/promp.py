@@ -27,7 +27,6 @@ from metarl.learning.estimators import masked_mean
 from metarl.learning.optimization import adam_tensors, descend, load_adam
 from metarl.learning.policies import (
     Parameters,
-    gaussian,
     kl_divergence,
     leaves,
     log_probability,
@@ -86,11 +85,13 @@ class ProMP(GradientAgent):
         state = stack(policy_part(learnt), len(query.observation))
         divergence = torch.zeros(())
         for support, old in zip(supports, collectors, strict=True):
-            kl = kl_divergence(*old, *gaussian(state, support.observation))
+            kl = kl_divergence(*old, *self.distribution(state, support.observation))
             divergence = divergence + masked_mean(kl, support.mask).mean()
             state = self.inner_step(learnt, state, support, create_graph=True)
         divergence = divergence / max(len(supports), 1)
-        new = log_probability(*gaussian(state, query.observation), query.action)
+        new = log_probability(
+            *self.distribution(state, query.observation), query.action
+        )
         gain = clipped_surrogate(
             new - query.old_log_probability,
             query.advantage,
@@ -110,7 +111,7 @@ class ProMP(GradientAgent):
             if k > 0:
                 state = self.adapted(state, supports[k - 1])
             with torch.no_grad():
-                distributions.append(gaussian(state, support.observation))
+                distributions.append(self.distribution(state, support.observation))
         return distributions
 
     def outer_step(self, batches: list[Batch], adapted: Parameters) -> Metrics:

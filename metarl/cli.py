@@ -5,6 +5,7 @@ Heavy libraries are imported by the command that needs them, so that help is ins
 
 import json
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -15,8 +16,9 @@ from metarl.errors import InputError, RunError, did_you_mean
 
 COMMANDS = {
     "demo": "the main job, small: train, adapt, video, report",
-    "list": "list families or agents",
+    "list": "list families, agents or shipped checkpoints",
     "info": "show a family's parameters, splits and timing",
+    "new": "write a starting file for a robot of your own",
     "train": "meta-train an agent on a family",
     "resume": "go on with a run that was stopped",
     "evaluate": "judge how fast a run adapts to held-out tasks",
@@ -100,20 +102,28 @@ def _list(arguments: list[str]) -> int:
 
     def list_(
         kind: Annotated[
-            typing.Literal["families", "agents"], tyro.conf.Positional
+            typing.Literal["families", "agents", "checkpoints"], tyro.conf.Positional
         ] = "families",
         json: bool = False,
-    ) -> tuple[typing.Literal["families", "agents"], bool]:
-        """List families or agents.
+    ) -> tuple[typing.Literal["families", "agents", "checkpoints"], bool]:
+        """List families, agents or shipped checkpoints.
 
         Args:
             kind: what to list.
-            json: print a JSON object from names to where they are found.
+            json: print a JSON object from names to where or what they are.
         """
         return kind, json
 
     kind, as_json = _parse(list_, "list", arguments)
-    found = names(kind)
+    if kind == "checkpoints":
+        from metarl.runs.shipped import names as shipped
+
+        found = shipped()
+        if not as_json:
+            print("\n".join(f"{name}  ({what})" for name, what in found.items()))
+            return 0
+    else:
+        found = names(kind)
     print(json.dumps(found, indent=1) if as_json else "\n".join(found))
     return 0
 
@@ -134,6 +144,33 @@ def _info(arguments: list[str]) -> int:
     from metarl.registry import make_family
 
     describe(make_family(reference))
+    return 0
+
+
+def _new(arguments: list[str]) -> int:
+    import tyro
+
+    def new(
+        kind: Annotated[typing.Literal["family"], tyro.conf.Positional],
+        name: Annotated[str, tyro.conf.Positional],
+        out: Path | None = None,
+    ) -> tuple[str, Path | None]:
+        """Write a starting file for a robot of your own. No file is overwritten.
+
+        Args:
+            kind: what to write.
+            name: of the robot, such as my_robot.
+            out: the file; default: NAME.py in this folder.
+        """
+        return name, out
+
+    name, out = _parse(new, "new", arguments)
+    from metarl.new import new_family
+
+    path, class_name = new_family(name, out)
+    print(f"Written: {path}")
+    print(f"Next: metarl check {path}:{class_name}")
+    print(f"      metarl train {path}:{class_name} maml --steps 800000")
     return 0
 
 
@@ -178,6 +215,13 @@ usage: metarl train FAMILY AGENT [options]
 `metarl train FAMILY AGENT --help` lists the options of that family and agent."""
 
 
+def _run(run: Path) -> Path:
+    """A run's folder, given as such or by the name of a shipped run."""
+    from metarl.runs.shipped import fetch
+
+    return fetch(run)
+
+
 def _leading(arguments: list[str], count: int) -> tuple[list[str], list[str]]:
     """The words before the first flag, at most ``count``, and the rest."""
     end = 0
@@ -206,7 +250,8 @@ def _resume(arguments: list[str]) -> int:
     options = _parse(resume, "resume", arguments)
     from metarl.learning.training import resume as go_on
 
-    run = go_on(*options)
+    run, *others = options
+    run = go_on(_run(run), *others)
     print(f"Trained. Run folder: {run.path}")
     return 0
 
@@ -240,6 +285,7 @@ def _evaluate(arguments: list[str]) -> int:
     from metarl.evaluation.protocol import budgets_up_to
 
     names = [name.strip() for name in options["splits"].split(",") if name.strip()]
+    options["run"] = _run(options["run"])
     results = api.evaluate(
         options["run"],
         splits=names or None,
@@ -262,6 +308,12 @@ def _video(arguments: list[str]) -> int:
         split: str = "far",
         task: int = 0,
         after: str = "",
+        grid: int = 0,
+        growing: bool = False,
+        gif: bool = False,
+        camera: str | None = None,
+        size: str = "",
+        fps: int = 25,
         seed: int = 0,
     ) -> dict[str, Any]:
         """Film a run before and after adaptation, side by side.
@@ -272,24 +324,39 @@ def _video(arguments: list[str]) -> int:
             task: which task of the split.
             after: episodes of adaptation before each panel, separated by commas;
                 default: 0 and one round of the agent.
+            grid: film so many tasks after the largest number of episodes instead.
+            growing: film the adaptation itself instead, beside its growing curve.
+            gif: also write a GIF.
+            camera: a camera of the model; default: the family's.
+            size: width and height of each panel in pixels, such as 640x480.
+            fps: frames per second.
             seed: freezes the split and the noise.
         """
         return locals()
 
     options = _parse(video, "video", arguments)
     from metarl import api
+    from metarl.pictures.progress import film_progress
 
     after = options["after"].replace(",", " ").split()
     if not all(item.isdigit() for item in after):
         raise InputError(f"--after takes numbers like 0,1,5, got {options['after']!r}.")
-    path = api.video(
-        options["run"],
-        split=options["split"],
-        index=options["task"],
-        after=[int(item) for item in after] or None,
-        seed=options["seed"],
-    )
-    print(f"Written: {path}")
+    size = re.fullmatch(r"(\d+)x(\d+)", options["size"])
+    if options["size"] and not size:
+        raise InputError(f"--size takes pixels like 640x480, got {options['size']!r}.")
+    with film_progress() as progress:
+        path = api.video(
+            options.pop("run"),
+            index=options.pop("task"),
+            **{
+                **options,
+                "after": [int(item) for item in after] or None,
+                "size": (int(size[1]), int(size[2])) if size else None,
+            },
+            progress=progress,
+        )
+    for written in (path, path.with_suffix(".gif"))[: 1 + options["gif"]]:
+        print(f"Written: {written}")
     return 0
 
 
@@ -311,7 +378,7 @@ def _report(arguments: list[str]) -> int:
     runs, out = _parse(report, "report", arguments)
     from metarl import api
 
-    print(f"Written: {api.report(runs, out)}")
+    print(f"Written: {api.report([_run(run) for run in runs], out)}")
     return 0
 
 

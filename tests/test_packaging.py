@@ -166,6 +166,8 @@ def test_a_wheel_holds_every_module(tmp_path):
                 f"metarl/{path.relative_to(ROOT)}"
                 for path in (ROOT / folder).rglob(suffix)
             }
+    shipped = (ROOT / "metarl/shipped").rglob("*.*")
+    expected |= {str(path.relative_to(ROOT)) for path in shipped if path.is_file()}
     assert expected | {"metarl/py.typed"} <= inside
     top = {name.split("/")[0] for name in inside}
     assert {name for name in top if not name.endswith(".dist-info")} == {"metarl"}

@@ -16,9 +16,11 @@ README = (ROOT / "README.md").read_text()
 CART = f"{ROOT}/experiments/custom_robot/cart.py:Cart"
 
 
-@pytest.mark.parametrize("name", ["cart", "humanoid"])
-def test_its_robots_are_those_in_experiments(name):
-    shown = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize(
+    ("page", "name"), [("README.md", "cart"), ("docs/custom.md", "humanoid")]
+)
+def test_the_robots_shown_are_those_in_experiments(page, name):
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert (ROOT / f"experiments/custom_robot/{name}.py").read_text() in shown
 
 

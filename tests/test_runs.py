@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -61,14 +62,15 @@ FAILURES = {
     "library": RuntimeError("tensors share memory"),
     "Ctrl-C": KeyboardInterrupt(),
 }
-PLACES = ["save_file", "write_json", "os.replace"]
+PLACES = ["write_bytes", "write_json", "os.replace"]
 
 
 def fail(monkeypatch, place, error):
     """Let a part of writing a checkpoint fail, half-way where it can be."""
 
-    def save_file(tensors, path):
-        path.write_bytes(b"half")
+    def write_half(path, content):
+        with open(path, "wb") as file:
+            file.write(content[: len(content) // 2])
         raise error
 
     def raising(*arguments):
@@ -84,9 +86,10 @@ def fail(monkeypatch, place, error):
 
     if place == "os.replace":
         monkeypatch.setattr(os, "replace", replace_all_but_the_checkpoint)
+    elif place == "write_bytes":
+        monkeypatch.setattr(Path, place, write_half)
     else:
-        change = save_file if place == "save_file" else raising
-        monkeypatch.setattr(checkpoint, place, change)
+        monkeypatch.setattr(checkpoint, place, raising)
 
 
 @pytest.mark.parametrize("place", PLACES)

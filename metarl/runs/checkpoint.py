@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from metarl.errors import InputError, RunError
@@ -37,7 +38,8 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], plain: Any) -> Pat
             shutil.rmtree(leftover)  # of a run that was killed while writing
         temporary.mkdir()
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(whole, temporary / "weights.safetensors")
+        # Written here, for safetensors would let nobody else read the file.
+        (temporary / "weights.safetensors").write_bytes(serialise(whole))
         write_json(temporary / "state.json", {"format": FORMAT, **plain})
         os.replace(temporary, final)
     except (OSError, SafetensorError) as error:

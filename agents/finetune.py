@@ -1,0 +1,149 @@
+"""Adapting what domain randomisation found: two baselines without meta-learning.
+
+Both train as `randomized` does, one policy over the train box, and know nothing of
+adaptation until they meet a robot. There they go on from its weights:
+
+    finetune          PPO of Stable-Baselines3 on the robot's own episodes
+    finetune-climb    the batch hill climbing of `hill-climb`, on perturbed weights
+
+They tell what meta-training is worth: `scratch`, `finetune` and `hill-climb` have the
+same adaptation from another start. Observations stay normalised as in training.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from metarl.agents.baselines import Moments, PPOConfig, Randomized
+from metarl.agents.es_maml import Evolving
+from metarl.agents.hill_climb import climbed, perturbations
+from metarl.agents.scratch import (
+    Scales,
+    Tuning,
+    TuningConfig,
+    actor,
+    batched,
+    new_policy,
+    stacked,
+)
+from metarl.learning.optimization import flatten
+from metarl.learning.policies import Parameters
+from metarl.world.environment import sizes
+from metarl.world.rollout import Percept
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(TuningConfig, PPOConfig):
+    """Hyper-parameters of domain randomisation and of PPO on the target robot."""
+
+
+class Finetune(Randomized):
+    """The randomised policy, tuned to each robot by PPO."""
+
+    Config: ClassVar[type] = FinetuneConfig
+
+    def adaptation(self, tasks: int) -> Any:
+        """Every task starts from the trained policy and value network."""
+        twin = copied(self)
+        weights = twin.policy.state_dict()
+        policies = []
+        for _ in range(tasks):
+            policy = new_policy(
+                *sizes(self.family), self.config.hidden, self.config.initial_std, seed=0
+            )
+            policy.load_state_dict(weights)
+            policies.append(policy)
+        # The value network has learnt returns in these units.
+        tensors, _ = self.state()
+        variance = tensors.get("statistics/return/var", torch.ones(())).float()
+        scales = Scales(twin.moments(), variance)
+        return Tuning(self.config, self.seed, policies, scales, shipped=twin)
+
+
+@dataclass(frozen=True)
+class FinetuneClimbConfig(PPOConfig):
+    """Hyper-parameters of domain randomisation and of hill climbing."""
+
+    trials: int = 5
+    """Episodes of an adaptation step: the pivot's, and one of each perturbation."""
+    inner_sigma: float = 0.02
+    """Standard deviation of the perturbations."""
+
+
+class FinetuneClimb(Randomized):
+    """The randomised policy's weights, moved by hill climbing; it acts by its mean."""
+
+    Config: ClassVar[type] = FinetuneClimbConfig
+
+    def adaptation(self, tasks: int) -> Any:
+        """Starts from the trained weights for each task."""
+        climber = Climber(self)
+        return Evolving(climber, climber.start.expand(tasks, -1))
+
+
+class Climber:
+    """Hill climbing on the weights of a policy network, as `Evolving` asks for it.
+
+    Args:
+        agent: where it starts; later training is not seen.
+    """
+
+    def __init__(self, agent: FinetuneClimb) -> None:
+        self.seed = agent.seed
+        self.round = int(agent.config.trials)
+        self.sigma = agent.config.inner_sigma
+        self.statistics = agent.moments()
+        self.network = actor(agent.policy)
+        self.weights = stacked([self.network])
+        self.start = flatten(self.weights)
+
+    def directions(self, generator: torch.Generator, rows: int) -> Tensor:
+        """Perturbations of one step, the first of them none, (rows, round, ...)."""
+        return perturbations(rows, self.round, len(self.start), generator)
+
+    def moved(self, pivot: Tensor, directions: Tensor, returns: Tensor) -> Tensor:
+        """The best policy of those that were tried; the pivot where it is the best."""
+        return climbed(pivot, directions, returns, self.sigma)
+
+    def tried(self, pivot: Tensor, directions: Tensor) -> "VectorActors":
+        """The policies of an adaptation step."""
+        return self.policy(pivot[:, None] + self.sigma * directions)
+
+    def policy(self, vectors: Tensor) -> "VectorActors":
+        """Policies of (task, copy or 1, parameters) vectors."""
+        rows = vectors.flatten(0, 1)
+        parts = rows.split([p.numel() for p in self.weights.values()], 1)
+        parameters = {
+            name: part.view(len(rows), *p.shape[1:])
+            for part, (name, p) in zip(parts, self.weights.items(), strict=True)
+        }
+        return VectorActors(self.network, parameters, self.statistics)
+
+
+@dataclass
+class VectorActors:
+    """Deterministic policies, one for each task or for each robot."""
+
+    network: nn.Module
+    """Gives the structure."""
+    parameters: Parameters
+    """Each (task, ...) or (task * copy, ...)."""
+    statistics: Moments
+
+    def act(self, percept: Percept) -> Tensor:
+        """Mean actions, (task, copy, action_size)."""
+        told = self.statistics.normalised(percept.observation)
+        rows = len(next(iter(self.parameters.values())))
+        action = batched(
+            self.network, self.parameters, told.reshape(rows, -1, told.shape[-1])
+        )
+        return action.view(*told.shape[:2], -1)
+
+
+def copied(agent: Randomized) -> Randomized:
+    """An agent that stays as this one is now."""
+    twin = type(agent)(agent.family, agent.config, agent.seed)
+    twin.load_state(*agent.state())
+    return twin

@@ -1,0 +1,145 @@
+"""Baselines that go on from domain randomisation: where they start, what they try."""
+
+import pytest
+import torch
+
+from metarl.agents.baselines import PPOConfig, Randomized
+from metarl.agents.finetune import Finetune, FinetuneClimb
+from metarl.agents.scratch import actor
+from metarl.learning.agent import Sampler
+from metarl.registry import make_family
+from metarl.world.environment import Environment
+from metarl.world.rollout import collect
+
+PPO = {"simulations": 8, "rollout": 12, "pool": 5, "hidden": (8,)}
+
+
+@pytest.fixture(scope="module")
+def family():
+    return make_family("point-goal", horizon=12)
+
+
+@pytest.fixture(scope="module")
+def world(family):
+    return Environment(family, family.tasks("interpolation", 3), 3)
+
+
+def trained(family, kind, config):
+    agent, sampler = kind(family, config, 0), Sampler(family, 0)
+    for _ in range(3):
+        agent.train_step(sampler)
+        sampler.iteration += 1
+    return agent
+
+
+@pytest.fixture(scope="module")
+def randomized(family):
+    return trained(family, Randomized, PPOConfig(**PPO))
+
+
+@pytest.fixture(scope="module")
+def finetune(family):
+    return trained(family, Finetune, Finetune.Config(**PPO, episodes=3))
+
+
+@pytest.fixture(scope="module")
+def climb(family):
+    return trained(
+        family, FinetuneClimb, FinetuneClimb.Config(**PPO, trials=3, inner_sigma=0.5)
+    )
+
+
+def test_without_episodes_finetune_is_randomized_to_the_bit(
+    finetune, randomized, world
+):
+    ours, theirs = (
+        collect(world, agent.adaptation(3).deployed(), seed=0)
+        for agent in (finetune, randomized)
+    )
+    assert torch.equal(ours.action, theirs.action)
+
+
+def test_before_its_first_update_finetune_explores_around_the_randomized_policy(
+    finetune, world
+):
+    adaptation = finetune.adaptation(3)
+    observation = torch.randn(3, 3, 2, generator=torch.Generator().manual_seed(0))
+    told = finetune.moments().normalised(observation)
+    mean = finetune.policy.get_distribution(told.flatten(0, 1)).mode().view(3, 3, 2)
+    torch.testing.assert_close(adaptation.actors.mean(observation), mean)
+    torch.testing.assert_close(
+        adaptation.actors.log_std, finetune.policy.log_std.expand(3, -1)
+    )
+
+
+def test_finetune_learns_on_the_robot_and_the_agent_stays(finetune, world):
+    before = {n: p.clone() for n, p in finetune.policy.state_dict().items()}
+    mean = finetune.normaliser.mean.copy()
+    adaptation = finetune.adaptation(3)
+    first = collect(world, adaptation.deployed(), seed=1)
+    adaptation.absorb(collect(world, adaptation, seed=0))
+    assert adaptation.updates == 1
+    second = collect(world, adaptation.deployed(), seed=1)
+    assert not torch.equal(first.action, second.action)
+    assert not torch.equal(second.action[0, 0, 0], second.action[1, 0, 0])
+    for name, tensor in finetune.policy.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert (finetune.normaliser.mean == mean).all()
+
+
+def test_finetune_counts_rewards_in_the_units_of_training(finetune):
+    robots = finetune._ppo.env
+    scales = finetune.adaptation(1).scales
+    assert float(scales.returns) == pytest.approx(float(robots.ret_rms.var))
+    assert float(scales.returns) != 1.0
+
+
+def test_without_episodes_climbing_is_the_randomized_policy(climb, randomized, world):
+    ours, theirs = (
+        collect(world, agent.adaptation(3).deployed(), seed=0)
+        for agent in (climb, randomized)
+    )
+    torch.testing.assert_close(ours.action, theirs.action)
+
+
+def test_climbing_tries_the_pivot_and_a_perturbation_in_each_other_episode(
+    climb, world
+):
+    adaptation = climb.adaptation(3)
+    episodes = collect(world, adaptation, seed=0)
+    start = actor(climb.policy)
+    told = climb.moments().normalised(episodes.observation)
+    with torch.no_grad():
+        unperturbed = start(told)
+    gap = (episodes.action - unperturbed).abs().amax((-1, -2))
+    assert (gap[:, 0] < 1e-5).all()
+    assert (gap[:, 1:] > 1e-2).all()
+    again = collect(world, adaptation, seed=0)
+    assert torch.equal(again.action, episodes.action)  # no noise but the weights'
+
+
+def test_the_best_trial_becomes_the_pivot_which_is_tried_again_at_a_cost(climb, world):
+    adaptation = climb.adaptation(3)
+    episodes = collect(world, adaptation, seed=0)
+    best = episodes.returns.argmax(1)
+    tried = adaptation.pivot[:, None] + 0.5 * adaptation.directions
+    adaptation.absorb(episodes)
+    torch.testing.assert_close(adaptation.pivot, tried[torch.arange(3), best])
+    # A new step begins, and its first episode is the pivot's own.
+    assert adaptation.round == 3
+    assert (adaptation.directions[:, 0] == 0).all()
+    retried = collect(world, adaptation, seed=0)
+    shipped = collect(world, adaptation.deployed(), seed=0)
+    torch.testing.assert_close(retried.action[:, 0], shipped.action[:, 0])
+
+
+def test_climbing_does_not_make_its_own_episodes_worse(climb, world):
+    adaptation = climb.adaptation(3)
+    returns = []
+    for _ in range(6):
+        episodes = collect(world, adaptation, seed=0)  # always the same noise
+        returns.append(episodes.returns[:, 0])
+        adaptation.absorb(episodes)
+    steps = torch.stack(returns, 1)
+    assert (steps.diff(dim=1) > -1e-4).all()
+    assert (steps[:, -1] > steps[:, 0]).any()

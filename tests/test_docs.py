@@ -1,0 +1,101 @@
+"""Every command that README and docs quote runs, at a small size."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from metarl.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SMALL = {
+    "maml": ["--agent.tasks", "2", "--agent.episodes", "2"],
+    "rl2": ["--agent.tasks", "2", "--agent.episodes", "2"],
+}
+"""Options that make training with an agent cheap."""
+NOT_HERE = ("demo", "doctor", "--help", "play")
+"""Commands that other tests run: they take minutes, or look at the whole machine."""
+
+
+def quoted():
+    """(page, command) of every line of a shell block, comments cut off."""
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in block.splitlines():
+                command = line.split("#")[0].strip()
+                if command:
+                    yield page.name, command
+
+
+COMMANDS = list(dict.fromkeys(quoted()))
+OURS = [
+    pytest.param(command, id=f"{page}: {command}")
+    for page, command in COMMANDS
+    if command.startswith("metarl ") and not any(w in command for w in NOT_HERE)
+]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A trained run, for the commands that take one."""
+    out = tmp_path_factory.mktemp("docs")
+    arguments = ["cheetah-direction", "maml", "--steps", "1000", "--out", str(out)]
+    assert main(["train", *arguments, *SMALL["maml"]]) == 0
+    (path,) = out.glob("*/*/*")
+    return path
+
+
+def small(words, run, out):
+    """The command as quoted, with RUN filled in and the sizes cut down."""
+    words = [str(run) if word in ("RUN", "[RUN", "...]") else word for word in words]
+    if words[0] == "train":
+        agent = words[2]
+        for flag, value in (("--steps", "500"),):
+            if flag in words:
+                words[words.index(flag) + 1] = value
+            else:
+                words += [flag, value]
+        words += [*SMALL[agent], "--out", str(out)]
+    if words[0] == "evaluate":
+        for flag, value in (("--episodes", "2"), ("--tasks", "2")):
+            if flag in words:
+                words[words.index(flag) + 1] = value
+            else:
+                words += [flag, value]
+    if words[0] == "video" and "--after" in words:
+        words[words.index("--after") + 1] = "0,1"
+    if words[0] == "check":
+        words = ["check", f"{ROOT}/experiments/custom_robot/cart.py:Cart", "--no-speed"]
+    return [
+        str(ROOT / word) if word.startswith("experiments/") else word for word in words
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OURS)
+def test_a_quoted_command_runs(command, run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, *words = shlex.split(command)
+    assert main(small(words, run_folder, tmp_path)) == 0
+
+
+def test_the_rest_is_what_one_expects():
+    """Nothing is quoted that no test knows of."""
+    known = ("metarl ", "make ", "pip install ")
+    for page, command in COMMANDS:
+        assert command.startswith(known), f"{page}: {command}"
+
+
+def test_links_and_pictures_of_the_docs_exist():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_page_is_found_from_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    for page in PAGES[1:]:
+        assert f"docs/{page.name}" in readme, page.name
