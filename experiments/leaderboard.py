@@ -179,10 +179,6 @@ class Scores:
     returns: np.ndarray
     """(seeds, tasks, points)."""
 
-    def estimate(self, values: np.ndarray) -> statistics.Estimate:
-        """Interquartile mean over seeds and tasks, (seeds, tasks)."""
-        return statistics.interval(values)
-
 
 def load(results: Path, family: str) -> dict[str, list[dict[str, Any]]]:
     """Every judged agent of a family, one entry for each seed in order."""
@@ -274,7 +270,7 @@ def row(found: dict[str, list[dict[str, Any]]], agent: str) -> list[str]:
             cells.append("")
             continue
         area = statistics.area_under_curve(judged.episodes, judged.score)
-        value = judged.estimate(area)
+        value = statistics.interval(area)
         cells.append(f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]")
     judged = scores(found, agent, "interpolation")
     if judged is None:
