@@ -26,6 +26,7 @@ def plugin() -> dict[str, dict[str, str]]:
             "arm-push": "metarl.envs.grasping.arm:ArmPush",
             "arm-lift": "metarl.envs.grasping.arm:ArmLift",
             "arm-place": "metarl.envs.grasping.arm:ArmPlace",
+            "panda-lift": "metarl.envs.grasping.panda:PandaLift",
             "quadruped-velocity": (
                 "metarl.envs.locomotion.quadruped:QuadrupedVelocity"
             ),

@@ -151,9 +151,11 @@ class GymnasiumFamily(TaskFamily):
         """Simulations of the tasks by Gymnasium."""
         return GymnasiumSimulation(self, tasks, copies)
 
-    def frames(self, sim: "GymnasiumSimulation") -> NDArray[np.uint8]:  # type: ignore[override]
-        """Pictures of the last episode of simulation 0, (T, height, width, 3)."""
-        return sim.frames()
+    def frames(  # type: ignore[override]
+        self, sim: "GymnasiumSimulation", index: int = 0
+    ) -> NDArray[np.uint8]:
+        """Pictures of the last episode of a simulation, (T, height, width, 3)."""
+        return sim.frames(index)
 
     def reset(self, sim: Any, ids: Tensor, rng: Streams) -> None:
         """Start episodes from seeds of metarl's."""
@@ -283,11 +285,11 @@ class GymnasiumSimulation:
         self._screen.play(self, index, int(self.made[index]))
         return self._screen.picture()
 
-    def frames(self) -> NDArray[np.uint8]:
-        """Every step of simulation 0 so far, (T, height, width, 3)."""
+    def frames(self, index: int = 0) -> NDArray[np.uint8]:
+        """Every step of a simulation so far, (T, height, width, 3)."""
         screen, pictures = _Screen(self.family), []
-        for step in range(1, int(self.made[0]) + 1):
-            screen.play(self, 0, step)
+        for step in range(1, int(self.made[index]) + 1):
+            screen.play(self, index, step)
             pictures.append(screen.picture())
         screen.close()
         return np.stack(pictures)

@@ -6,11 +6,13 @@ raises `ContractError` with what is wrong and what to do about it.
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.engine import mujoco
 from metarl.errors import InputError, RunError
 from metarl.family import TaskFamily
 from metarl.parameters import Choice, Parameter
@@ -142,26 +144,31 @@ def is_deterministic(family: TaskFamily) -> None:
 
 def parameters_are_felt(family: TaskFamily) -> str:
     """Each parameter changes what happens."""
-    dull, told = [], []
+    dull: list[str] = []
+    told: list[str] = []
+    unmet: list[str] = []
     for name, parameter in family.parameters.items():
         if (
             isinstance(parameter, Parameter)
-            and parameter.bounds[0] == (parameter.bounds[1])
+            and parameter.bounds[0] == parameter.bounds[1]
         ):
             continue
-        start, ends = _apart(family, name, parameter)
+        start, felt = _apart(family, name, parameter)
         if start:
             told.append(name)
-        if not ends:
-            dull.append(name)
+        if not felt:
+            (unmet if _modelled(family, name, parameter) else dull).append(name)
     if dull:
         raise ContractError(
-            f"Nothing changes with {', '.join(dull)}: neither states nor observations "
-            "nor rewards. Is the value read in build(), observe() or reward()?"
+            f"Nothing changes with {', '.join(dull)}: neither models nor states nor "
+            "observations nor rewards. Is the value read in build(), observe() or "
+            "reward()?"
         )
-    if told:
-        return f"told at once by the first observation: {', '.join(told)}"
-    return "none is told by the first observation"
+    notes = [f"told at once by the first observation: {', '.join(told) or 'none'}"]
+    if unmet:
+        # Pads that never touch anything are not felt, however soft.
+        notes.append(f"in the model, but not met by random actions: {', '.join(unmet)}")
+    return "; ".join(notes)
 
 
 def faces_agree(family: TaskFamily) -> None:
@@ -325,13 +332,7 @@ def _apart(
     Some parameters act only together with others (the place of a payload of 0 kg), so
     it is tried on several tasks.
     """
-    if isinstance(parameter, Choice):
-        ends = list(parameter.values)
-    else:
-        low, high = parameter.bounds
-        ends = [low, high]
-        if parameter.size > 1:
-            ends = [(low,) * parameter.size, (high,) * parameter.size]
+    ends = _ends(parameter)
     told, unlike = False, set()
     for base in (family.task(), *family.tasks("train", 6)):
         values = dict(base.values)
@@ -347,6 +348,30 @@ def _apart(
         if len(unlike) == len(others):
             return told, True
     return told, False
+
+
+def _ends(parameter: Parameter | Choice) -> list[Any]:
+    """The values to compare: every choice, or both bounds."""
+    if isinstance(parameter, Choice):
+        return list(parameter.values)
+    low, high = parameter.bounds
+    if parameter.size == 1:
+        return [low, high]
+    return [(low,) * parameter.size, (high,) * parameter.size]
+
+
+def _modelled(family: TaskFamily, name: str, parameter: Parameter | Choice) -> bool:
+    """Whether every value makes another compiled model."""
+    models = set()
+    for end in _ends(parameter):
+        try:
+            model = family.model(family.task(**{name: end}))
+        except NotImplementedError:
+            return False  # a black box has no model
+        buffer = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+        mujoco.mj_saveModel(model, None, buffer)
+        models.add(buffer.tobytes())
+    return len(models) == len(_ends(parameter))
 
 
 def _where(error: Exception) -> str:

@@ -130,8 +130,8 @@ class TaskFamily:
         """Simulations of the tasks. MuJoCo's by default; a bridge brings its own."""
         return Simulation(self, tasks, copies, threads)
 
-    def frames(self, sim: Simulation) -> NDArray[np.uint8] | None:
-        """Pictures of the last episode of simulation 0, (T, height, width, 3).
+    def frames(self, sim: Simulation, index: int = 0) -> NDArray[np.uint8] | None:
+        """Pictures of the last episode of a simulation, (T, height, width, 3).
 
         None where MuJoCo draws the family's own model, as it does by default.
         """

@@ -64,7 +64,7 @@ def said_of(family, capsys):
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        (Silent, ["docstring", "Nothing changes with unused"]),
+        (Silent, ["docstring", "Nothing changes with unused: neither"]),
         (Forgetful, ["sim.remember()", "could not be resumed"]),
         (Rich, ["scale them to about 1"]),
         (Blind, ["blew up"]),

@@ -157,6 +157,8 @@ class ArmFamily(TaskFamily):
     horizon = 100
     substeps = 8
     camera = "view"
+    assemble = staticmethod(build)
+    """What makes the model, from an arm, an object and a marker."""
 
     def __init__(
         self,
@@ -181,7 +183,7 @@ class ArmFamily(TaskFamily):
 
     def build(self, task: Task) -> "mujoco.MjSpec":
         """The arm, its table and its object, as an uncompiled spec."""
-        return build(_chosen(Arm, task), self.thing(task), self.marker(task))
+        return self.assemble(_chosen(Arm, task), self.thing(task), self.marker(task))
 
     def thing(self, task: Task) -> Object | None:
         """What lies on the table."""

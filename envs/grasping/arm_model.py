@@ -180,25 +180,18 @@ def build(
         thing: the object on the table in front of it, if there is one.
         goal: where to draw a marker, m.
     """
-    spec = _world()
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    furnish(spec)
     hand = _add_arm(spec, arm)
-    _add_gripper(spec, hand, arm.grip_force)
-    _add_contact(spec, "table", _TABLE_FRICTION, 0.02)
-    qpos = [*HOME, GAP / 2, GAP / 2]
-    if thing is not None:
-        _add_object(spec, thing)
-        qpos += [HOME_TIP[0], HOME_TIP[1], thing.half_size, 1, 0, 0, 0]
-    if goal is not None:
-        spec.worldbody.add_site(
-            name="goal", pos=goal, size=[0.02, 0, 0], rgba=[0.1, 0.8, 0.35, 0.5]
-        )
-    spec.add_key(name="home", qpos=qpos, ctrl=[*HOME, GAP])
+    _add_fingers(hand)
+    add_spindle(spec, hand, ("left", "right"), arm.grip_force)
+    set_table(spec, thing, goal)
     return spec
 
 
-def _world() -> "mujoco.MjSpec":
-    spec = mujoco.MjSpec()
-    spec.compiler.degree = False
+def furnish(spec: "mujoco.MjSpec") -> None:
+    """Add a table, light and a camera, and set how contacts are solved."""
     option = spec.option
     option.timestep = 0.005
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -228,7 +221,22 @@ def _world() -> "mujoco.MjSpec":
         xyaxes=[0.85, 1.0, 0, -0.4, 0.34, 1.72],
         fovy=37,
     )
-    return spec
+
+
+def set_table(
+    spec: "mujoco.MjSpec", thing: Object | None, goal: tuple[float, ...] | None
+) -> None:
+    """Add an object, a marker and the keyframe; fingertips touch object and table."""
+    _add_contact(spec, "table", _TABLE_FRICTION, 0.02)
+    qpos = [*HOME, GAP / 2, GAP / 2]
+    if thing is not None:
+        _add_object(spec, thing)
+        qpos += [HOME_TIP[0], HOME_TIP[1], thing.half_size, 1, 0, 0, 0]
+    if goal is not None:
+        spec.worldbody.add_site(
+            name="goal", pos=goal, size=[0.02, 0, 0], rgba=[0.1, 0.8, 0.35, 0.5]
+        )
+    spec.add_key(name="home", qpos=qpos, ctrl=[*HOME, GAP])
 
 
 def _add_arm(spec: "mujoco.MjSpec", arm: Arm) -> "mujoco.MjsBody":
@@ -263,16 +271,19 @@ def _add_arm(spec: "mujoco.MjSpec", arm: Arm) -> "mujoco.MjsBody":
     box, middle = _GEOM.mjGEOM_BOX, [0, 0, 0.025]
     add_part(hand, box, [0.03, 0.1, 0.022], "frame", 0.73, pos=middle)
     add_part(hand, box, [0.031, 0.04, 0.01], "accent", pos=middle)
-    # A body of its own: gravity is not compensated for it.
-    load = hand.add_body(name="payload", pos=[0.06, 0, -0.02])
-    half = max(0.5 * (arm.payload / 4000) ** (1 / 3), 1e-3)
-    add_part(load, box, [half] * 3, "payload", arm.payload, name="payload")
+    add_payload(hand, arm.payload)
     return hand
 
 
-def _add_gripper(spec: "mujoco.MjSpec", hand: "mujoco.MjsBody", force: float) -> None:
+def add_payload(hand: "mujoco.MjsBody", mass: float) -> None:
+    """Hang a mass in kg on the hand, without gravity compensation."""
+    load = hand.add_body(name="payload", pos=[0.06, 0, -0.02])
+    half = max(0.5 * (mass / 4000) ** (1 / 3), 1e-3)
+    add_part(load, _GEOM.mjGEOM_BOX, [half] * 3, "payload", mass, name="payload")
+
+
+def _add_fingers(hand: "mujoco.MjsBody") -> None:
     box = _GEOM.mjGEOM_BOX
-    tendon = spec.add_tendon(name="gap")
     for side, sign in (("left", 1), ("right", -1)):
         finger = hand.add_body(name=side, pos=[0, 0, _FINGER_SPACE], gravcomp=1)
         finger.add_joint(
@@ -287,10 +298,21 @@ def _add_gripper(spec: "mujoco.MjSpec", hand: "mujoco.MjsBody", force: float) ->
         add_part(finger, box, [0.01, 0.007, 0.018], "shell", 0.015, pos=middle)
         middle = [0, sign * _PAD[1], _TIP - _FINGER_SPACE]
         add_part(finger, box, [*_PAD], "rubber", name=f"{side}_pad", pos=middle)
-        tendon.wrap_joint(side, 1.0)
-    # One spindle moves both fingers.
+
+
+def add_spindle(
+    spec: "mujoco.MjSpec",
+    hand: "mujoco.MjsBody",
+    fingers: tuple[str, str],
+    force: float,
+) -> None:
+    """Let one motor of so much force in N move both finger joints; mark their tip."""
+    tendon = spec.add_tendon(name="gap")
+    for finger in fingers:
+        tendon.wrap_joint(finger, 1.0)
+    one, other = fingers
     same = spec.add_equality(
-        type=mujoco.mjtEq.mjEQ_JOINT, name1="left", name2="right", solref=[0.01, 1]
+        type=mujoco.mjtEq.mjEQ_JOINT, name1=one, name2=other, solref=[0.01, 1]
     )
     same.data[:2] = [0, 1]
     hand.add_site(name="tip", pos=[0, 0, _TIP], size=[0.004, 0, 0], rgba=[0, 0, 0, 0])

@@ -10,9 +10,11 @@ from worlds import actions_of
 
 import metarl
 from metarl import Choice, Parameter
+from metarl.agents.maml import MAML, MAMLConfig
 from metarl.cli import main
 from metarl.envs.gymnasium_bridge import GymnasiumFamily
 from metarl.errors import InputError
+from metarl.pictures.record import Recording
 from metarl.randomness import key
 from metarl.runs.folder import Run
 from metarl.world.environment import Environment
@@ -170,6 +172,18 @@ def test_an_episode_can_be_seen(family):
     face.step(face.action_space.sample())
     assert face.render().shape == frames[0].shape
     face.close()
+
+
+def test_every_episode_of_an_adaptation_can_be_seen():
+    family = Pole()
+    agent = MAML(family, MAMLConfig(), seed=0)
+    recording = Recording(agent, family, [family.task()])
+    takes = recording.adapt(3, kept=(1, 3))
+    assert [take.title[-1] for take in takes] == ["1", "3"]
+    for take, number in zip(takes, (1, 3), strict=True):
+        seconds = len(take.frames) * family.control_period
+        assert seconds == pytest.approx(recording.seconds[number - 1])
+    assert not np.array_equal(takes[0].frames[-1], takes[1].frames[-1])
 
 
 def test_it_has_no_switch(family):

@@ -152,6 +152,7 @@ READ_BACK = {
     "arm-reach": {"goal": _goal(raised=False), **ARM},
     "arm-push": {"goal": _goal(raised=False), **OBJECT, **ARM},
     "arm-lift": {**OBJECT, **GRIP, **ARM},
+    "panda-lift": {**OBJECT, **GRIP, **ARM},
     "arm-place": {
         "goal": _goal(raised=True),
         "goal_height": told("goal_height"),
@@ -160,7 +161,7 @@ READ_BACK = {
         **ARM,
     },
 }
-_WITH_OBJECT = ("arm-push", "arm-lift", "arm-place")
+_WITH_OBJECT = ("arm-push", "arm-lift", "arm-place", "panda-lift")
 ONLY_SENSED = {(family, "camera_offset") for family in _WITH_OBJECT}
 HELD: dict[tuple[str, str], dict] = {}
 # Fingertips around the object: an arm that starts above may not find it in time.
@@ -170,6 +171,7 @@ SEEN = {
     # The camera sees how high the object's middle lies, and is wrong about its place.
     "arm-push": {"half_size", "camera_offset"},
     "arm-lift": {"half_size", "camera_offset"},
+    "panda-lift": {"half_size", "camera_offset"},
     # The command is observed by declaration.
     "arm-place": {"half_size", "camera_offset", "goal", "goal_height"},
 }
