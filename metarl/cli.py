@@ -23,6 +23,7 @@ COMMANDS = {
     "resume": "go on with a run that was stopped",
     "evaluate": "judge how fast a run adapts to held-out tasks",
     "video": "film a run before and after adaptation",
+    "play": "turn a robot's dials in the browser and watch a run adapt",
     "report": "one HTML page about one or more runs",
     "check": "does a family keep the contract? for your own robots",
     "doctor": "what works on this machine, and how to get what does not",
@@ -357,6 +358,35 @@ def _video(arguments: list[str]) -> int:
         )
     for written in (path, path.with_suffix(".gif"))[: 1 + options["gif"]]:
         print(f"Written: {written}")
+    return 0
+
+
+def _play(arguments: list[str]) -> int:
+    import tyro
+
+    def play(
+        run: Annotated[Path, tyro.conf.Positional],
+        port: int = 0,
+        open: bool = True,
+    ) -> tuple[Path, int, bool]:
+        """Turn a robot's dials in the browser and watch a run adapt.
+
+        Args:
+            run: the run's folder.
+            port: of this machine, which alone can reach it; 0 takes a free one.
+            open: open the page in a browser.
+        """
+        return run, port, open
+
+    path, port, opens = _parse(play, "play", arguments)
+    from metarl.play import Server, open_page
+    from metarl.runs.folder import Run
+
+    with Server(Run(path), port) as server:
+        print(f"Open {server.url} (Ctrl-C stops)", flush=True)
+        if opens:
+            open_page(server.url)
+        server.serve()
     return 0
 
 

@@ -343,6 +343,9 @@ def test_training_asks_for_words_and_not_for_flags_that_it_does_not_take(
         (["video", "--split", "fra"], ["'fra'", "mean 'far'"]),
         (["video", "--task", "-1"], ["-1"]),
         (["video", "--after", "0,x"], ["--after", "'0,x'"]),
+        (["video", "--size", "large"], ["--size", "640x480", "'large'"]),
+        (["video", "--grid", "-1"], ["grid=-1"]),
+        (["video", "--grid", "2", "--growing"], ["grid=2", "without growing"]),
     ],
     ids=lambda value: " ".join(value),
 )
@@ -351,6 +354,33 @@ def test_a_wrong_wish_for_a_run_is_one_message(run_cli, trained, arguments, said
     assert_one_message(
         *run_cli(command, trained, *options), 2, f"metarl {command}: ", *said
     )
+
+
+@pytest.mark.skipif(bool(gl.why_no_gl()), reason="this machine cannot draw")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--camera", "abvoe"], ["'abvoe'", "mean 'above'", "Known: above"]),
+        (["--size", "9x9"], ["(9, 9)", "16 to 4096"]),
+        (["--fps", "0"], ["0 pictures"]),
+        (["--growing", "--after", "0"], ["at least 1 episode"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_film_that_cannot_be_is_one_message(run_cli, trained, arguments, said):
+    code, out, err = run_cli("video", trained, *arguments)
+    assert_one_message(code, out, err, 2, "metarl video: ", *said)
+    assert not list((trained / "videos").glob("*.mp4"))
+
+
+@pytest.mark.skipif(bool(gl.why_no_gl()), reason="this machine cannot draw")
+def test_video_films_a_grid_with_a_gif_beside_it(run_cli, broken):
+    options = ["--grid", "2", "--gif", "--size", "64x48", "--fps", "5"]
+    code, out, err = run_cli("video", broken, *options, "--camera", "above")
+    assert code == 0, err
+    for suffix in ("mp4", "gif"):
+        path = broken / "videos" / f"far-0-grid.{suffix}"
+        assert f"Written: {path}\n" in out and path.is_file()
 
 
 def test_a_task_out_of_bounds_through_the_api():
@@ -446,10 +476,10 @@ def test_training_that_diverges_is_one_message_and_exit_code_1(run_cli):
 def test_a_full_disk_is_one_message_and_exit_code_1(run_cli, monkeypatch):
     from metarl.runs import checkpoint
 
-    def full(tensors, path):
+    def full(path, value):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint, "write_json", full)
     code, out, err = run_cli("train", "point-goal", "maml", *TINY, "--steps", "1")
     assert_one_message(
         code, out, err, 1, "metarl train: ", "Cannot write checkpoint", "No space left"

@@ -6,31 +6,39 @@ film("far-3.mp4", [before, after], heading="walker: mass=3.1", control_period=0.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from metarl.engine import mujoco
 from metarl.errors import InputError, RunError
 from metarl.files import replacing
 from metarl.pictures.drawing import Drawing, find_camera
 from metarl.pictures.gl import require_gl, why_no_gl
+from metarl.pictures.sheet import (
+    BACKGROUND,
+    MUTED,
+    TEXT,
+    font,
+    number,
+    sheet,
+    wrapped,
+)
 
-__all__ = ["Take", "film", "strip", "why_no_gl"]
+__all__ = ["Stage", "Take", "film", "gif", "strip", "why_no_gl", "write"]
 
 CODECS = ("libx264", "libopenh264", "libvpx-vp9")
 """Encoders that browsers play from mp4, the most widely played first."""
 HOLD = 0.6
 """Seconds for which a film rests on its last picture."""
-
-_BACKGROUND, _TEXT, _MUTED = (19, 22, 28), (238, 240, 244), (156, 165, 178)
-_GAP = 6
+LARGEST, FASTEST = 4096, 240
+"""Most pixels a side, and most frames a second."""
+GIF_WIDTH, GIF_FPS, GIF_COLOURS = 720, 10, 128
+"""Limits of a GIF, which would be large without them."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def film(
 
     Args:
         path: the mp4 file to write, whole or not at all.
-        takes: one panel each, in rows of three.
+        takes: one panel each, in rows of three, or more from ten on.
         heading: family and task, above all panels; wrapped.
         control_period: seconds between two states.
         camera: a camera's name or id; -1 follows the first body with a free camera.
@@ -103,27 +111,96 @@ def film(
         InputError: for no takes, an unknown camera or a number out of range.
         RunError: where MuJoCo cannot draw or no encoder is at hand.
     """
-    _check(takes, control_period, size, fps)
-    codec = _codec()
+    check(takes, control_period, size, fps)
     seconds = max(len(take.states) for take in takes) * control_period
     total = max(1, math.ceil(round(seconds * fps, 6)))
-    columns = min(len(takes), 3)
-    with ExitStack() as stack:
-        stage = stack.enter_context(_Stage(takes, camera, size, control_period))
-        temporary = stack.enter_context(replacing(path))
+    columns = min(len(takes), max(3, math.ceil(len(takes) ** 0.5)))
+    with Stage(takes, camera, size, control_period) as stage:
+        sheets = (
+            sheet(heading, [stage.panel(take, i / fps) for take in takes], columns)
+            for i in range(total)
+        )
+        return write(path, sheets, total, fps, progress)
 
-        def frames() -> Iterator[Image.Image]:
-            for index in range(total):
-                panels = [stage.panel(take, index / fps) for take in takes]
-                frame = _sheet(heading, panels, columns)
-                yield frame
-                if progress is not None:
-                    progress(index + 1, total)
-            for _ in range(round(HOLD * fps)):
-                yield frame
 
+def write(
+    path: Path | str,
+    sheets: Iterable[Image.Image],
+    total: int,
+    fps: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write pictures of one size as an mp4 that rests on its last one.
+
+    Args:
+        path: the mp4 file to write, whole or not at all.
+        sheets: pictures with even sides, at least one.
+        total: their number.
+        fps: frames per second.
+        progress: called with (pictures written, pictures in all).
+
+    Returns:
+        The path.
+
+    Raises:
+        RunError: where no encoder is at hand.
+    """
+    codec = _codec()
+
+    def frames() -> Iterator[Image.Image]:
+        for index, frame in enumerate(sheets):
+            yield frame
+            if progress is not None:
+                progress(index + 1, total)
+        for _ in range(round(HOLD * fps)):
+            yield frame
+
+    with replacing(path) as temporary:
         _encode(temporary, frames(), codec, fps)
     return Path(path)
+
+
+def gif(film: Path | str) -> Path:
+    """Write a film as a looping GIF beside it: smaller, slower, of few colours.
+
+    Args:
+        film: an mp4 file.
+
+    Returns:
+        The GIF file.
+    """
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        stride = math.ceil((stream.average_rate or GIF_FPS) / GIF_FPS)
+        delay = round(1000 * stride / (stream.average_rate or GIF_FPS))
+
+    def pictures(stride: int) -> Iterator[Image.Image]:
+        with av.open(str(film)) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index % stride == 0:
+                    picture = frame.to_image()
+                    picture.thumbnail((GIF_WIDTH, LARGEST))
+                    yield picture
+
+    # One palette, or colours would flicker; from several moments, as no colour that
+    # matters may be missing, however small its spot.
+    moments = sheet("", list(pictures(20 * stride)), 1)
+    palette = moments.quantize(GIF_COLOURS, Image.Quantize.MAXCOVERAGE)
+    first, *others = (
+        picture.quantize(palette=palette, dither=Image.Dither.NONE)
+        for picture in pictures(stride)
+    )
+    path = Path(film).with_suffix(".gif")
+    with replacing(path) as temporary:
+        first.save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=delay,
+            loop=0,
+        )
+    return path
 
 
 def strip(
@@ -154,22 +231,26 @@ def strip(
         InputError: for no takes, an unknown camera or a number out of range.
         RunError: where MuJoCo cannot draw.
     """
-    _check(takes, control_period, size, n)
+    check(takes, control_period, size, n)
     longest = max(len(take.states) for take in takes)
     moments = np.linspace(0, (longest - 1) * control_period, n)
-    with _Stage(takes, camera, size, control_period) as stage:
+    with Stage(takes, camera, size, control_period) as stage:
         panels = [
             stage.panel(take, float(time), title=index == 0)
             for take in takes
             for index, time in enumerate(moments)
         ]
     with replacing(path) as temporary:
-        _sheet(heading, panels, n).save(temporary, format="PNG", optimize=True)
+        sheet(heading, panels, n).save(temporary, format="PNG", optimize=True)
     return Path(path)
 
 
-class _Stage:
-    """Draws any moment of any take. A context: it holds OpenGL's memory."""
+class Stage:
+    """Draws any moment of any take. A context: it holds OpenGL's memory.
+
+    Raises:
+        InputError: for a camera that a model has not.
+    """
 
     def __init__(
         self,
@@ -184,13 +265,23 @@ class _Stage:
         for take in takes:
             for model in take.models:
                 find_camera(model, camera)  # before the first picture is drawn
-        self.font = _font(max(9, size[1] // 22))
-        self.bold = _font(max(9, size[1] // 22), bold=True)
-        # By id of model: takes of one task share a model, and so OpenGL's memory.
-        self.drawing: dict[int, Drawing] = {}
+            if take.frames is not None and camera != -1:
+                raise InputError(
+                    f"camera={camera!r}: the environment draws its pictures itself."
+                )
+        self.font = font(max(9, size[1] // 22))
+        self.bold = font(max(9, size[1] // 22), bold=True)
+        self.bar = round(1.9 * self.font.size)
+        self.titles = {
+            id(take): wrapped(take.title, self.bold, size[0] - 8) for take in takes
+        }
+        line = round(1.4 * self.bold.size)
+        self.top = self.bar + line * (max(map(len, self.titles.values())) - 1)
+        # Takes of one task share a model, and so OpenGL's memory.
+        self.drawing: dict[mujoco.MjModel, Drawing] = {}
         self.pictures: dict[int, tuple[int, Image.Image]] = {}
 
-    def __enter__(self) -> "_Stage":
+    def __enter__(self) -> "Stage":
         require_gl()
         return self
 
@@ -205,113 +296,66 @@ class _Stage:
         step = min(moment, steps - 1)
         stopped = moment >= steps and steps < self.longest
         width, height = self.size
-        bar = round(1.9 * self.font.size)
-        panel = Image.new("RGB", (width, height + 2 * bar), _BACKGROUND)
+        top = self.top
+        panel = Image.new("RGB", (width, top + height + self.bar), BACKGROUND)
         draw = ImageDraw.Draw(panel)
         if title:
-            fitted = _shortened(take.title, self.bold, width - 8)
-            draw.text((4, bar / 2), fitted, _TEXT, self.bold, anchor="lm")
+            lines = self.titles[id(take)]
+            for place, line in enumerate(lines, 1):
+                middle = top * (place - 0.5) / len(lines)
+                draw.text((4, middle), line, TEXT, self.bold, anchor="lm")
         picture = self._picture(take, step)
-        panel.paste(picture.point(lambda v: v * 0.5) if stopped else picture, (0, bar))
+        panel.paste(picture.point(lambda v: v * 0.5) if stopped else picture, (0, top))
         shown = (step + 1) * self.control_period
         if stopped:
-            middle = (width / 2, bar + height / 2)
-            label = f"stopped at {_number(shown)} s"
-            draw.text(middle, label, _TEXT, self.bold, anchor="mm")
-        middle_of_bar = height + 1.5 * bar
-        left, right = f"{_number(shown)} s", _number(self.returns[id(take)][step])
-        draw.text((4, middle_of_bar), left, _MUTED, self.font, anchor="lm")
-        draw.text((width - 4, middle_of_bar), right, _TEXT, self.bold, anchor="rm")
+            centre = (width / 2, top + height / 2)
+            label = f"stopped at {number(shown)} s"
+            draw.text(centre, label, TEXT, self.bold, anchor="mm")
+        middle = top + height + self.bar / 2
+        left, right = f"{number(shown)} s", number(self.returns[id(take)][step])
+        draw.text((4, middle), left, MUTED, self.font, anchor="lm")
+        draw.text((width - 4, middle), right, TEXT, self.bold, anchor="rm")
         label_end = width - 4 - self.bold.getlength(right + " ")
         if label_end > self.font.getlength(left + "  return"):
-            draw.text((label_end, middle_of_bar), "return", _MUTED, self.font, "rm")
+            draw.text((label_end, middle), "return", MUTED, self.font, "rm")
         return panel
 
     def _picture(self, take: Take, step: int) -> Image.Image:
         """The rendered state; the last one of each take is kept for slow robots."""
         known, picture = self.pictures.get(id(take), (-1, None))
         if picture is None or known != step:
-            picture = Image.fromarray(self._render(take, step))
+            picture = Image.fromarray(self.render(take, step))
             self.pictures[id(take)] = (step, picture)
         return picture
 
-    def _render(self, take: Take, step: int) -> NDArray[np.uint8]:
+    def render(self, take: Take, step: int) -> NDArray[np.uint8]:
+        """The bare picture of a step, (height, width, 3), of this or another take."""
         if take.frames is not None:
             drawn = Image.fromarray(take.frames[step])
-            return np.asarray(ImageOps.pad(drawn, self.size, color=_BACKGROUND))
+            return np.asarray(ImageOps.pad(drawn, self.size, color=BACKGROUND))
         model = take.models[int(take.phase[step])]
         state = take.states[step]
-        if id(model) not in self.drawing:
-            self.drawing[id(model)] = Drawing(model, self.camera, self.size, state)
-        return self.drawing[id(model)].render(state)
+        if model not in self.drawing:
+            self.drawing[model] = Drawing(model, self.camera, self.size, state)
+        return self.drawing[model].render(state)
 
 
-def _check(
+def check(
     takes: Sequence[Take], control_period: float, size: tuple[int, int], count: int
 ) -> None:
+    """Make sure that there is something to draw.
+
+    Raises:
+        InputError: for no takes or a number out of range.
+    """
     if not takes:
         raise InputError("There are no takes to draw.")
     if not (math.isfinite(control_period) and control_period > 0):
         raise InputError(f"control_period={control_period} s must be positive.")
-    if min(size) < 16 or count < 1:
-        raise InputError(f"size={size} or count={count} is too small to draw.")
-
-
-def _sheet(heading: str, panels: Sequence[Image.Image], columns: int) -> Image.Image:
-    """Panels in rows under a wrapped heading; even sides, as video encoders ask."""
-    width, height = panels[0].size
-    rows = math.ceil(len(panels) / columns)
-    total = columns * width + (columns + 1) * _GAP
-    # The heading stays readable on a narrow sheet and modest on a wide one.
-    font = _font(min(18, max(10, total // 34)))
-    lines = _wrapped(heading, font, total - 4 * _GAP)
-    line = round(1.4 * font.size)
-    top = len(lines) * line + (2 * _GAP if lines else _GAP)
-    bottom = top + rows * (height + _GAP)
-    sheet = Image.new("RGB", (total + total % 2, bottom + bottom % 2), _BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    for index, text in enumerate(lines):
-        draw.text((2 * _GAP, _GAP + (index + 0.5) * line), text, _TEXT, font, "lm")
-    for index, panel in enumerate(panels):
-        row, column = divmod(index, columns)
-        sheet.paste(
-            panel, (_GAP + column * (width + _GAP), top + row * (height + _GAP))
-        )
-    return sheet
-
-
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(str(folder / name), size)
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    lines: list[str] = []
-    for paragraph in text.splitlines():
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if line and font.getlength(longer) > width:
-                lines.append(line)
-                longer = word
-            line = longer
-        if line:
-            lines.append(_shortened(line, font, width))
-    return lines
-
-
-def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
-def _number(value: float) -> str:
-    """A number for a label whose width hardly changes from frame to frame."""
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+    if not 16 <= min(size) <= max(size) <= LARGEST:
+        raise InputError(f"size={size} must be 16 to {LARGEST} pixels a side.")
+    if not 1 <= count <= FASTEST:
+        raise InputError(f"{count} pictures (a second) must be 1 to {FASTEST}.")
 
 
 def _codec() -> str:

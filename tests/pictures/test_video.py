@@ -12,7 +12,7 @@ from metarl.engine import mujoco
 from metarl.errors import InputError, RunError
 from metarl.pictures import gl, video
 from metarl.pictures.drawing import Drawing, find_camera
-from metarl.pictures.video import Take, film, strip, why_no_gl
+from metarl.pictures.video import Take, film, gif, strip, why_no_gl
 
 SIZE = (64, 48)
 
@@ -154,6 +154,59 @@ def test_strip_has_a_row_per_take_and_a_column_per_moment(tmp_path):
     width, height = Image.open(path).size
     assert 4 * SIZE[0] <= width < 5 * SIZE[0] + 40
     assert height > 3 * SIZE[1]
+
+
+@needs_gl
+def test_a_gif_loops_beside_the_film_at_its_speed_and_keeps_small_spots(tmp_path):
+    path = film(
+        tmp_path / "a.mp4",
+        [rolling(steps=20)],
+        heading="",
+        control_period=0.05,
+        camera="side",
+        size=(128, 96),
+    )
+    with Image.open(gif(path)) as loop:
+        assert loop.filename == str(tmp_path / "a.gif")
+        assert loop.info["loop"] == 0  # for ever
+        seconds = 0.0
+        for index in range(loop.n_frames):
+            loop.seek(index)
+            seconds += loop.info["duration"] / 1000
+        assert seconds == pytest.approx(1 + video.HOLD, rel=0.15)
+        loop.seek(0)
+        pixels = np.asarray(loop.convert("RGB"))
+    colours = np.unique(pixels.reshape(-1, 3), axis=0)
+    assert len(colours) <= video.GIF_COLOURS
+    assert ((colours[:, 0] > 150) & (colours[:, 1] < 90)).any()  # the ball
+
+
+@needs_gl
+def test_a_long_title_is_written_in_full(tmp_path):
+    heights = []
+    for title in ("short", "mass=1.2, " * 12):
+        takes = [rolling(title, 1), rolling("other", 1)]
+        look = {"heading": "", "control_period": 0.1, "size": (200, 48)}
+        with Image.open(strip(tmp_path / "a.png", takes, 1, **look)) as picture:
+            heights.append(picture.height)
+    assert heights[1] > heights[0] + 30
+
+
+@needs_gl
+@pytest.mark.parametrize(("count", "columns"), [(2, 2), (6, 3), (10, 4)])
+def test_many_takes_make_a_grid(tmp_path, count, columns):
+    takes = [rolling(str(index), 1) for index in range(count)]
+    path = film(tmp_path / "a.mp4", takes, heading="", control_period=0.04, size=SIZE)
+    stream, _ = frames_of(path)
+    assert stream.width // SIZE[0] == columns
+
+
+def test_a_camera_cannot_be_chosen_where_the_environment_draws(tmp_path):
+    frames = np.zeros((6, 8, 8, 3), np.uint8)
+    drawn = Take("a take", [], np.zeros(6, int), np.zeros((6, 0)), np.ones(6), frames)
+    look = {"heading": "", "control_period": 0.1}
+    with pytest.raises(InputError, match=r"'side'.*draws its pictures itself"):
+        film(tmp_path / "a.mp4", [drawn], camera="side", **look)
 
 
 @needs_gl

@@ -1,0 +1,235 @@
+"""`metarl play`: a page on this machine alone, on which an agent meets a robot."""
+
+import http.client
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import metarl
+from metarl.pictures.gl import why_no_gl
+from metarl.play import MOST_EPISODES, Server
+
+pytestmark = pytest.mark.skipif(bool(why_no_gl()), reason="this machine cannot draw")
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))),
+    None,
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return metarl.train(
+        "metarl.template:MyRobot",
+        "maml",
+        steps=100,
+        out=tmp_path_factory.mktemp("runs"),
+        family_options={"horizon": 20},
+        agent_config={"tasks": 2, "episodes": 4, "hidden": (8,)},
+        quiet=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(run):
+    with Server(run) as server:
+        thread = threading.Thread(target=server.serve, daemon=True)
+        thread.start()
+        yield server
+        server.http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def ask(server):
+    """Ask the server; returns the status and the body, decoded where it is JSON."""
+
+    def ask(path, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", server.http.server_port)
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+            body = body if isinstance(body, str) else json.dumps(body)
+        connection.request("GET" if body is None else "POST", path, body, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        kind = answer.headers["Content-Type"]
+        return answer.status, json.loads(data) if kind == "application/json" else data
+
+    return ask
+
+
+def value_of(state, name):
+    return next(dial["value"] for dial in state["parameters"] if dial["name"] == name)
+
+
+def test_only_this_machine_can_reach_it(server):
+    host, port = server.http.server_address
+    assert host == "127.0.0.1" and server.url == f"http://127.0.0.1:{port}/"
+    with socket.socket() as other:
+        # Another address of this same machine finds nobody.
+        assert other.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_the_page_loads_and_needs_no_network(ask):
+    status, page = ask("/")
+    text = page.decode()
+    assert status == 200 and text.rstrip().endswith("</html>")
+    assert "default-src 'none'" in text
+    assert "https://" not in text and text.count("http://") == text.count("w3.org")
+
+
+def test_the_dials_show_the_parameters_with_their_ranges(ask):
+    _, state = ask("/state")
+    dials = {dial["name"]: dial for dial in state["parameters"]}
+    assert list(dials) == ["mass", "friction", "wind", "motor_strength", "wiring"]
+    assert dials["mass"]["bounds"] == [0.5, 4.0]
+    assert dials["mass"]["train"] == [0.5, 2.0]
+    assert dials["wiring"]["unseen"] == ["crossed"]
+    assert state["title"] == "maml on MyRobot"
+
+
+def test_a_dial_changes_the_robot_and_starts_again(ask, server):
+    ask("/adapt", {"episodes": 2})
+    values = {"mass": 3.5, "wind": [0.5, -0.5], "wiring": "crossed"}
+    status, state = ask("/task", values)
+    assert status == 200
+    for name, value in values.items():
+        assert value_of(state, name) == value
+    assert value_of(state, "friction") == 0.02
+    assert state["returns"] == [] and state["seconds"] == 0 and state["distance"] > 1
+    take = server.table.takes[state["films"][0]["id"]]
+    assert take.models[0].body("puck").mass == 3.5
+    assert ask("/state")[1] == state
+
+
+def test_adapting_lengthens_the_curve_and_costs_robot_time(ask):
+    before = ask("/task", {})[1]
+    assert before["round"] == 4 and before["films"][0] == before["films"][1]
+    one = ask("/adapt", {"episodes": 1})[1]
+    five = ask("/adapt", {"episodes": 4})[1]
+    assert [len(state["returns"]) for state in (before, one, five)] == [0, 1, 5]
+    assert five["returns"][:1] == one["returns"]
+    assert five["seconds"] == pytest.approx(5 * 20 * 0.05)
+    assert [done for done, _ in five["shipped"]] == [0, 1, 5]
+    titles = [film["title"] for film in five["films"]]
+    assert titles == ["before adaptation", "after 5 episodes"]
+    assert five["films"][0] == before["films"][0]
+    assert ask("/task", {})[1]["shipped"] == before["shipped"]  # the same bits
+
+
+def test_a_task_of_a_split_sets_the_dials(ask):
+    status, state = ask("/draw", {"split": "structure", "index": 3})
+    task = metarl.make_family("metarl.template:MyRobot").tasks("structure", 4)[3]
+    assert status == 200 and value_of(state, "wiring") == "crossed"
+    assert value_of(state, "mass") == task["mass"]
+
+
+def test_the_films_are_pictures_that_move(ask):
+    film = ask("/task", {})[1]["films"][0]
+    assert film["frames"] == 12  # a second at 12 a second
+    pictures = []
+    for frame in (0, film["frames"] - 1):
+        status, data = ask(f"/film/{film['id']}/{frame}")
+        assert status == 200
+        pictures.append(np.asarray(Image.open(io.BytesIO(data))).astype(int))
+    assert pictures[0].shape == (240, 320, 3) and pictures[0].std() > 10
+    assert np.abs(pictures[0] - pictures[1]).max() > 60
+    ask("/task", {"mass": 2})
+    assert ask(f"/film/{film['id']}/0")[0] == 400  # of a robot that is gone
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/task", {"mass": 50}, "'mass' is 50 kg, above its upper bound 4 kg"),
+        ("/task", {"mass": "heavy"}, "'mass' takes a number, got 'heavy'"),
+        ("/task", {"mass": None}, "'mass' takes a number"),
+        ("/task", '{"mass": NaN}', "not finite"),
+        ("/task", {"wind": 1}, "'wind' takes 2 numbers"),
+        ("/task", {"wiring": "strait"}, "Did you mean 'straight'?"),
+        ("/task", {"maas": 1}, "Did you mean 'mass'?"),
+        ("/task", {"self": 1}, "Unknown parameter 'self'"),
+        ("/task", "{", "Not JSON"),
+        ("/task", "[1]", "is a JSON object"),
+        ("/adapt", {"episodes": 0}, f"must be 1 to {MOST_EPISODES}"),
+        ("/adapt", {"episodes": 10**9}, f"must be 1 to {MOST_EPISODES}"),
+        ("/adapt", {"episodes": 1.5}, "episodes=1.5 must be a whole number"),
+        ("/adapt", {}, "episodes=None"),
+        ("/draw", {"split": "fra", "index": 0}, "Did you mean 'far'?"),
+        ("/draw", {"split": "switch", "index": 0}, "'switch'"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_wrong_wish_is_refused_in_words_and_changes_nothing(ask, path, body, said):
+    before = ask("/state")[1]
+    status, answer = ask(path, body)
+    assert status == 400 and said in answer["error"]
+    assert ask("/state")[1] == before
+
+
+def test_other_sites_cannot_turn_the_dials(ask):
+    before = ask("/state")[1]
+    assert ask("/task", {"mass": 2}, Host="evil.example")[0] == 400
+    assert ask("/task", '{"mass": 2}', **{"Content-Type": "text/plain"})[0] == 400
+    assert ask("/state")[1] == before
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/film/x/y", "/../pyproject.toml"])
+def test_nothing_else_is_served(ask, path):
+    assert ask(path)[0] == 404
+    assert ask(path, {})[0] == 404
+
+
+def test_the_command_serves_until_ctrl_c(run):
+    with subprocess.Popen(
+        [sys.executable, "-m", "metarl", "play", str(run.path), "--no-open"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        url = process.stdout.readline().split()[1]
+        connection = http.client.HTTPConnection(url.split("/")[2])
+        connection.request("GET", "/state")
+        assert connection.getresponse().status == 200
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=20)
+    assert error.strip() == "Stopped." and process.returncode == 130
+
+
+def test_a_port_that_is_taken_is_refused(run, server):
+    with pytest.raises(metarl.InputError, match="Choose another"):
+        Server(run, server.http.server_port)
+    with pytest.raises(metarl.InputError, match="Choose another"):
+        Server(run, 10**6)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_browser_shows_robot_and_curve(ask, server, tmp_path):
+    ask("/task", {"wiring": "backwards"})
+    ask("/adapt", {"episodes": 4})
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=900,800"]
+    flags += ["--virtual-time-budget=5000", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [CHROMIUM, *flags, "--dump-dom", server.url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    page = done.stdout
+    assert page.count('type="range"') == 5  # mass, friction, wind (2), motor_strength
+    assert page.count("<option") == 3
+    assert "after 4 episodes" in page and "4 episodes, 4.0 s of robot time" in page
+    assert page.count("<circle") == 4 + 2  # four episodes, shipped before and after
