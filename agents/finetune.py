@@ -11,7 +11,7 @@ same adaptation from another start. Observations stay normalised as in training.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,21 +44,17 @@ class Finetune(Randomized):
 
     Config: ClassVar[type] = FinetuneConfig
 
-    def adaptation(self, tasks: int) -> Any:
+    def adaptation(self, tasks: int) -> Tuning:
         """Every task starts from the trained policy and value network."""
         twin = copied(self)
-        weights = twin.policy.state_dict()
-        policies = []
-        for _ in range(tasks):
-            policy = new_policy(
-                *sizes(self.family), self.config.hidden, self.config.initial_std, seed=0
-            )
-            policy.load_state_dict(weights)
-            policies.append(policy)
+        layers = (*sizes(self.family), self.config.hidden, self.config.initial_std)
+        policies = [new_policy(*layers, seed=0) for _ in range(tasks)]
+        for policy in policies:
+            policy.load_state_dict(twin.policy.state_dict())
         # The value network has learnt returns in these units.
         tensors, _ = self.state()
         variance = tensors.get("statistics/return/var", torch.ones(())).float()
-        scales = Scales(twin.moments(), variance)
+        scales = Scales(twin.moments(), Moments(torch.zeros(()), variance))
         return Tuning(self.config, self.seed, policies, scales, shipped=twin)
 
 
@@ -77,7 +73,7 @@ class FinetuneClimb(Randomized):
 
     Config: ClassVar[type] = FinetuneClimbConfig
 
-    def adaptation(self, tasks: int) -> Any:
+    def adaptation(self, tasks: int) -> Evolving:
         """Starts from the trained weights for each task."""
         climber = Climber(self)
         return Evolving(climber, climber.start.expand(tasks, -1))

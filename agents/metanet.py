@@ -19,7 +19,9 @@ layer adds its fast path to the slow one:
 
 The memory is read at every observation, as in the paper. A layer is linear in its
 weights, so the fast path is one matrix product over (episode, input) pairs, and the
-weights W* of an observation are never formed. An empty memory adds exactly nothing.
+weights W* of an observation are never formed. (With 10 episodes in the memory, an outer
+step on half-cheetah takes three times as long as with one reading for each task.) An
+empty memory adds exactly nothing.
 
 Slow weights, d and u learn by ProMP's outer objective through the memory; the support
 gradients themselves are held constant (first order). Robots explore with the slow
@@ -58,12 +60,10 @@ from metarl.world.rollout import Episodes, Percept, concatenate
 class MetaNetConfig(ProMPConfig):
     """Hyper-parameters of meta networks."""
 
-    tasks: int = 20
-    """Tasks a meta-iteration."""
     episodes: int = 10
     """Episodes a task in each round: of support, and of query."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Units of the policy's hidden layers."""
+    inner_lr: float = 0.1
+    """Step size that the meta learner answers with at first."""
     units: int = 16
     """Hidden units of the meta learner."""
     key: int = 16

@@ -6,12 +6,12 @@ optimiser) learns from them. All that it learns costs robot time.
 
     episodes  ->  PPO update of each task's own policy  ->  episodes  ->  ...
 
-Observations and rewards are scaled by what the first round of episodes shows, and by
-the same from then on. `finetune` does the same from a policy that was trained before.
+Observations and rewards are scaled by running moments of the robot's own episodes.
+`finetune` does the same from a policy that was trained before.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 import torch
@@ -175,11 +175,43 @@ class Actors:
 
 @dataclass(frozen=True)
 class Scales:
-    """What observations and rewards are divided by."""
+    """Running moments of each task, by which observations and rewards are scaled."""
 
     observation: Moments
-    returns: Tensor
-    """Variance of discounted returns, () or (task, 1, 1)."""
+    """Each (task, 1, observation_size), or what broadcasts to it."""
+    returns: Moments
+    """Of discounted returns, each (task, 1, 1), or what broadcasts to it."""
+    steps: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Steps that they were taken from, (task, 1, 1)."""
+
+    @classmethod
+    def unknown(cls) -> "Scales":
+        """Before the first episode: nothing is scaled."""
+        unit = Moments(torch.zeros(()), torch.ones(()))
+        return cls(unit, unit)
+
+    def extended(self, episodes: Episodes, discount: float) -> "Scales":
+        """With more episodes of each task."""
+        mask = episodes.mask.flatten(1)[..., None]
+        steps = mask.sum(1, keepdim=True)
+        share = steps / (self.steps + steps).clamp(min=1)
+
+        def pooled(known: Moments, values: Tensor) -> Moments:
+            weight = mask / steps.clamp(min=1)
+            mean = (values * weight).sum(1, keepdim=True)
+            variance = ((values - mean).square() * weight).sum(1, keepdim=True)
+            apart = share * (1 - share) * (mean - known.mean).square()
+            return Moments(
+                (1 - share) * known.mean + share * mean,
+                (1 - share) * known.variance + share * variance + apart,
+            )
+
+        returns = estimators.discounted_returns(episodes.reward, discount)
+        return Scales(
+            pooled(self.observation, episodes.observation.flatten(1, 2)),
+            pooled(self.returns, returns.flatten(1)[..., None]),
+            self.steps + steps,
+        )
 
 
 class Tuning:
@@ -192,13 +224,13 @@ class Tuning:
         config: says how to update.
         seed: of the order of minibatches.
         policies: one for each task; they are changed.
-        scales: of observations and rewards; default: those of the first round.
+        scales: of observations and rewards; default: those of the robot's episodes.
         shipped: before the first update; default: the policies.
     """
 
     def __init__(
         self,
-        config: Any,
+        config: TuningConfig,
         seed: int,
         policies: list[ActorCriticPolicy],
         scales: Scales | None = None,
@@ -206,9 +238,9 @@ class Tuning:
     ) -> None:
         self.config, self.seed = config, seed
         self.policies = policies
-        self.scales = scales
-        unknown = Moments(torch.zeros(()), torch.ones(()))
-        self.actors = Actors(policies, scales.observation if scales else unknown)
+        self.frozen = scales is not None
+        self.scales = scales or Scales.unknown()
+        self.actors = Actors(policies, self.scales.observation)
         self.shipped = shipped or self.actors
         self.learner = self._learner()
         self.updates = 0
@@ -249,7 +281,9 @@ class Tuning:
             self.actors.log_std,
             episodes.action.flatten(1, 2),
         )
-        scales = self.scales = self.scales or scales_of(episodes, discount)
+        if not self.frozen:
+            self.scales = self.scales.extended(episodes, discount)
+        scales = self.scales
         told = scales.observation.normalised(observation)
 
         network = critic(self.policies[0])
@@ -260,7 +294,7 @@ class Tuning:
         after = batched(network, parameters, scales.observation.normalised(final))
         after = discount * after * ~episodes.terminated[..., None]
         last = (episodes.length - 1).clamp(min=0)[..., None]
-        reward = episodes.reward / torch.sqrt(scales.returns + 1e-8)
+        reward = episodes.reward / torch.sqrt(scales.returns.variance + 1e-8)
         advantage = estimators.generalised_advantages(
             reward.scatter_add(-1, last, after),
             value,
@@ -327,25 +361,3 @@ class Tuning:
             ppo._setup_model()
         ppo.set_logger(Logger(folder=None, output_formats=[]))
         return ppo
-
-
-def scales_of(episodes: Episodes, discount: float) -> Scales:
-    """What the episodes of each task show."""
-    mask = episodes.mask.flatten(1)
-    returns = estimators.discounted_returns(episodes.reward, discount)
-    return Scales(
-        moments_of(episodes.observation.flatten(1, 2), mask),
-        moments_of(returns.flatten(1)[..., None], mask).variance,
-    )
-
-
-def moments_of(values: Tensor, mask: Tensor) -> Moments:
-    """Mean and variance over the steps that count, (task, 1, size) each.
-
-    Args:
-        values: (task, step, size).
-        mask: 1 where a step counts, (task, step).
-    """
-    weight = mask[..., None] / mask.sum(1).clamp(min=1)[:, None, None]
-    mean = (values * weight).sum(1, keepdim=True)
-    return Moments(mean, ((values - mean).square() * weight).sum(1, keepdim=True))

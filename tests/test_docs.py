@@ -13,6 +13,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMALL = {
     "maml": ["--agent.tasks", "2", "--agent.episodes", "2"],
     "rl2": ["--agent.tasks", "2", "--agent.episodes", "2"],
+    "experiments/custom_agent/spread.py:Spread": ["--agent.tries", "4"],
 }
 """Options that make training with an agent cheap."""
 NOT_HERE = ("demo", "doctor", "--help", "play")

@@ -1,5 +1,6 @@
 """The plug-in package of the docs installs, and its robot is like any other."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -16,7 +17,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Run Python where the package is installed, beside a user's own envs/."""
-    pytest.importorskip("setuptools")
+    # Importing it here would fail after a package that imported the old distutils.
+    if importlib.util.find_spec("setuptools") is None:
+        pytest.skip("setuptools is not installed")
     home = tmp_path_factory.mktemp("plugin")
     shutil.copytree(ROOT / "docs/plugin", home / "source")
     site = home / "site"

@@ -79,6 +79,7 @@ def test_finetune_learns_on_the_robot_and_the_agent_stays(finetune, world):
     first = collect(world, adaptation.deployed(), seed=1)
     adaptation.absorb(collect(world, adaptation, seed=0))
     assert adaptation.updates == 1
+    assert torch.equal(adaptation.scales.observation.mean, finetune.moments().mean)
     second = collect(world, adaptation.deployed(), seed=1)
     assert not torch.equal(first.action, second.action)
     assert not torch.equal(second.action[0, 0, 0], second.action[1, 0, 0])
@@ -90,8 +91,8 @@ def test_finetune_learns_on_the_robot_and_the_agent_stays(finetune, world):
 def test_finetune_counts_rewards_in_the_units_of_training(finetune):
     robots = finetune._ppo.env
     scales = finetune.adaptation(1).scales
-    assert float(scales.returns) == pytest.approx(float(robots.ret_rms.var))
-    assert float(scales.returns) != 1.0
+    assert float(scales.returns.variance) == pytest.approx(float(robots.ret_rms.var))
+    assert float(scales.returns.variance) != 1.0
 
 
 def test_without_episodes_climbing_is_the_randomized_policy(climb, randomized, world):
@@ -143,3 +144,15 @@ def test_climbing_does_not_make_its_own_episodes_worse(climb, world):
     steps = torch.stack(returns, 1)
     assert (steps.diff(dim=1) > -1e-4).all()
     assert (steps[:, -1] > steps[:, 0]).any()
+
+
+@pytest.mark.parametrize("kind", [Finetune, FinetuneClimb])
+def test_later_training_does_not_reach_into_an_adaptation(kind, family, world):
+    agent = trained(family, kind, kind.Config(**PPO))
+    adaptation = agent.adaptation(3)
+    before = collect(world, adaptation.deployed(), seed=0)
+    sampler = Sampler(family, 0)
+    sampler.iteration = 3
+    agent.train_step(sampler)
+    after = collect(world, adaptation.deployed(), seed=0)
+    assert torch.equal(before.action, after.action)

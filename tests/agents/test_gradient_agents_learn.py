@@ -15,6 +15,7 @@ from metarl.evaluation.statistics import interval
         ("promp", 800_000),
         ("reptile", 800_000),
         ("lstm-optimizer", 400_000),
+        ("metanet", 400_000),
     ],
 )
 def test_by_default_twenty_episodes_find_a_new_goal(agent, steps, tmp_path):

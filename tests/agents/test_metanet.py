@@ -55,14 +55,25 @@ def test_an_empty_memory_adds_exactly_nothing(family):
         assert torch.equal(one, other)
 
 
-def test_episodes_that_blew_up_add_exactly_nothing(family):
+def test_an_episode_that_blew_up_is_as_if_it_had_not_been(family):
     agent = learner_of(family)
-    batch = batch_of(agent, 0)
-    batch.mask[:] = 0
-    state = agent.adapted(start_of(agent), batch)
-    assert state["fast/weight0"].abs().max() > 0
-    means = [augmented(s, observations())[0] for s in (state, start_of(agent))]
-    torch.testing.assert_close(*means, rtol=0, atol=1e-12)
+    state = agent.adapted(start_of(agent), batch_of(agent, 0))
+    known = state["memory/known"]
+    assert known.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    one = of_one_task(state)
+    without = {
+        name: p[:, :2] if name.startswith(("fast/", "memory/")) else p
+        for name, p in one.items()
+    }
+    observation = observations()[:1]
+    torch.testing.assert_close(
+        augmented(one, observation)[0], augmented(without, observation)[0]
+    )
+    # And where all did, nothing is left but the slow weights.
+    one["memory/known"] = torch.zeros_like(one["memory/known"])
+    torch.testing.assert_close(
+        augmented(one, observation)[0], gaussian(one, observation)[0]
+    )
 
 
 def test_support_changes_what_the_policy_does_in_every_task_otherwise(family):

@@ -6,11 +6,11 @@ import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from metarl.agents.baselines import Moments
-from metarl.agents.scratch import Actors, Scratch, actor, critic, moments_of
+from metarl.agents.scratch import Actors, Scales, Scratch, actor, critic
 from metarl.learning.policies import log_probability
 from metarl.registry import make_family
 from metarl.world.environment import Environment
-from metarl.world.rollout import collect
+from metarl.world.rollout import Episodes, collect, concatenate
 
 STEPS = 12
 
@@ -129,6 +129,7 @@ def test_ppo_is_lent_what_stable_baselines_would_have_collected(
         adaptation, "_train", lambda policy, columns, seed: lent.append(columns)
     )
     episodes = collect(world, adaptation, seed=1)
+    adaptation.frozen = True  # scales as they were when the robots acted
     # One ends early, the others at the horizon.
     episodes.terminated[0, 1], episodes.length[0, 1] = True, 5
     episodes.mask[0, 1, 5:] = 0
@@ -143,7 +144,7 @@ def test_ppo_is_lent_what_stable_baselines_would_have_collected(
         )
         told = moments.normalised(episodes.observation[task])
         final = moments.normalised(episodes.final_observation[task])
-        reward = episodes.reward[task] / scales.returns[task].sqrt()
+        reward = episodes.reward[task] / scales.returns.variance[task].sqrt()
         done = 0
         for copy in range(told.shape[0]):
             length = int(episodes.length[task, copy])
@@ -192,7 +193,7 @@ def test_the_first_ratio_is_one_though_scales_are_new(family, world):
     episodes = collect(world, adaptation, seed=0)
     observation = episodes.observation.flatten(1, 2)
     action = episodes.action.flatten(1, 2)
-    moments = moments_of(observation, episodes.mask.flatten(1))
+    moments = Scales.unknown().extended(episodes, 0.99).observation
     scores = [
         log_probability(actors.mean(observation), actors.log_std, action)
         for actors in (adaptation.actors, Actors(adaptation.policies, moments))
@@ -200,12 +201,54 @@ def test_the_first_ratio_is_one_though_scales_are_new(family, world):
     assert (scores[1] - scores[0]).abs().max() < 0.2
 
 
-def test_moments_by_hand():
-    values = torch.tensor([[[1.0], [3.0], [99.0]], [[2.0], [2.0], [2.0]]])
-    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    moments = moments_of(values, mask)
-    assert moments.mean[:, 0, 0].tolist() == [2.0, 2.0]
-    assert moments.variance[:, 0, 0].tolist() == [1.0, 0.0]
+def episodes_of(observation, reward, mask):
+    """Episodes of one task, of what `Scales` looks at."""
+    shape = torch.tensor(mask).shape
+    flags = torch.zeros(shape[:1], dtype=torch.bool)[None]
+    return Episodes(
+        observation=torch.tensor(observation)[None, ..., None],
+        action=torch.zeros(1, *shape, 1),
+        reward=torch.tensor(reward)[None],
+        mask=torch.tensor(mask)[None],
+        length=torch.tensor(mask).sum(-1).long()[None],
+        terminated=flags,
+        diverged=flags,
+        success=flags.double(),
+    )
+
+
+def test_scales_by_hand():
+    first = episodes_of([[1.0, 3.0, 99.0]], [[4.0, 2.0, 0.0]], [[1.0, 1.0, 0.0]])
+    scales = Scales.unknown().extended(first, discount=0.5)
+    assert float(scales.observation.mean) == 2
+    assert float(scales.observation.variance) == 1
+    # Returns from each step on are 5 and 2.
+    assert float(scales.returns.mean) == 3.5
+    assert float(scales.returns.variance) == 2.25
+    assert float(scales.steps) == 2
+
+
+def test_scales_run_over_all_episodes_and_ignore_what_blew_up():
+    parts = [
+        episodes_of([[1.0, 3.0]], [[1.0, 0.0]], [[1.0, 1.0]]),
+        episodes_of([[9.0, 9.0]], [[9.0, 9.0]], [[0.0, 0.0]]),
+        episodes_of([[5.0, -7.0], [0.0, 2.0]], [[0.0, 2.0]] * 2, [[1.0, 1.0]] * 2),
+    ]
+    nothing = Scales.unknown().extended(parts[1], 0.9)
+    assert float(nothing.observation.mean) == 0
+    assert float(nothing.returns.variance) == 1
+    scales = Scales.unknown()
+    for part in parts:
+        scales = scales.extended(part, 0.9)
+    whole = Scales.unknown().extended(concatenate(parts), 0.9)
+    for one, other in (
+        (scales.observation, whole.observation),
+        (scales.returns, whole.returns),
+    ):
+        torch.testing.assert_close(one.mean, other.mean)
+        torch.testing.assert_close(one.variance, other.variance)
+    values = torch.tensor([1.0, 3.0, 5.0, -7.0, 0.0, 2.0])
+    assert float(whole.observation.variance) == pytest.approx(float(values.var(False)))
 
 
 @pytest.mark.slow
