@@ -26,9 +26,9 @@ from torch import Tensor
 
 from metarl.errors import RunError
 from metarl.family import TaskFamily
-from metarl.learning.agent import Agent, Metrics, Sampler
+from metarl.learning.agent import Adaptation, Agent, Metrics, Sampler
 from metarl.learning.optimization import adam_tensors, load_adam
-from metarl.randomness import key
+from metarl.randomness import Streams, key, mix
 from metarl.tasks import Task
 from metarl.world.environment import Environment, sizes
 from metarl.world.faces import StableBaselinesEnv, action_space, observation_space
@@ -163,6 +163,13 @@ class Randomized(Agent):
         ppo.policy.load_state_dict(self.policy.state_dict())
         self.policy = ppo.policy
         _, self._callback = ppo._setup_learn(10**12)
+        # Episodes of one length would otherwise run in step for ever, and each rollout
+        # would show one part of them alone.
+        environment.elapsed.copy_(
+            Streams(
+                mix(key(sampler.seed, "phase"), torch.arange(environment.n))
+            ).integers(self.family.horizon)
+        )
         ppo.lr_schedule = lambda _: self.learning_rate
         if self._awaiting is not None:
             self._restore(ppo, *self._awaiting)
@@ -174,7 +181,7 @@ class Randomized(Agent):
         """The tasks that it trains on."""
         return self.family.tasks("train", self.config.pool, seed)
 
-    def adaptation(self, tasks: int) -> "Unchanged":
+    def adaptation(self, tasks: int) -> Adaptation:
         """No adaptation: the same policy at any budget."""
         return Unchanged(self)
 
