@@ -13,6 +13,7 @@ from metarl.envs.locomotion.quadruped_model import (
     add_payload,
     add_view,
     furnish,
+    weaken,
 )
 from metarl.tasks import Task
 
@@ -59,6 +60,7 @@ def go1(task: Task) -> "mujoco.MjSpec":
     for mesh in spec.meshes:
         if mesh.name.startswith(("thigh", "calf")):
             mesh.scale[2] *= task["limb_length"]
+    weaken(spec, task["weak_leg"], task["leg_strength"])
     for key in list(spec.keys):
         spec.delete(key)
     home = [*HOME] * len(LEGS)

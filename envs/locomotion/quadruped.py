@@ -34,7 +34,7 @@ FALL_HEIGHT = 0.1
 """Height of the trunk's centre above the ground that counts as a fall, m."""
 FALL_TILT = math.radians(60)
 """Angle between the trunk and the ground that counts as a fall, rad."""
-TOLERANCE = 0.2
+TOLERANCE = 0.15
 """Mean error of the planar velocity that counts as a success, m/s."""
 
 SIDE = 0.13
@@ -215,12 +215,19 @@ class QuadrupedVelocity(Quadruped):
         "latency": Parameter(
             0.0, train=(0, 0.02), near=(0.02, 0.03), far=(0.03, 0.04), unit="s"
         ),
-        "dead_leg": Choice(
+        "weak_leg": Choice(
             "none",
             train=("none", "FL", "FR", "RL"),
             unseen=("RR",),
-            nominal_share=0.7,
-            about="leg without torque",
+            nominal_share=0.6,
+            about="leg whose motors are failing",
+        ),
+        "leg_strength": Parameter(
+            0.5,
+            train=(0.3, 0.7),
+            near=(0.15, 0.3),
+            far=(0.0, 0.15),
+            about="what is left of their stiffness and torque; 0 is a dead leg",
         ),
         "slope": both(
             0.0, (-0.25, -0.175, -0.1, 0.1, 0.175, 0.25), unit="rad", about="up is +"
@@ -246,7 +253,7 @@ class QuadrupedVelocity(Quadruped):
             payload_offset=task["payload_offset"],
             friction=task["friction"],
             slope=task["slope"],
-            dead_leg=task["dead_leg"],
+            weak_leg=(task["weak_leg"], task["leg_strength"]),
         )
 
 

@@ -42,7 +42,7 @@ def build(
     payload_offset: tuple[float, float] = (0.0, 0.0),
     friction: float = 0.8,
     slope: float = 0.0,
-    dead_leg: str = "none",
+    weak_leg: tuple[str, float] = ("none", 1.0),
     joint_friction: float = 0.0,
     voltage: float | None = None,
     terrain: tuple[str, float] | None = None,
@@ -55,7 +55,7 @@ def build(
         payload_offset: where it lies, forward and left of the middle, m.
         friction: sliding friction of the ground.
         slope: angle by which gravity is turned, rad; up is positive.
-        dead_leg: the leg to paint as dead, or "none".
+        weak_leg: a leg, or "none", and what is left of its stiffness and torque.
         joint_friction: dry friction of every joint, Nm.
         voltage: of a battery that drives DC motors, V; None for ideal servos.
         terrain: kind and relief of a height field, m; None for a plane.
@@ -69,10 +69,11 @@ def build(
     add_payload(trunk, payload, payload_offset)
     add_view(trunk, slope)
     for leg in LEGS:
-        _add_leg(trunk, leg, limb, joint_friction, dead=dead_leg == leg)
+        _add_leg(trunk, leg, limb, joint_friction, weak=weak_leg[0] == leg)
     for leg in LEGS:
         for part in JOINTS:
             _add_motor(spec, leg, part, voltage)
+    weaken(spec, *weak_leg)
     home = [*HOME] * len(LEGS)
     spec.add_key(name="home", qpos=[0, 0, height, 1, 0, 0, 0, *home], ctrl=home)
     return spec
@@ -160,11 +161,11 @@ def add_view(trunk: "mujoco.MjsBody", slope: float) -> None:
 
 
 def _add_leg(
-    trunk: "mujoco.MjsBody", leg: str, limb: float, friction: float, dead: bool
+    trunk: "mujoco.MjsBody", leg: str, limb: float, friction: float, weak: bool
 ) -> None:
     x = 0.1881 if leg[0] == "F" else -0.1881
     side = 1 if leg[1] == "L" else -1  # left is positive
-    shell, accent = ("dead", "dead") if dead else ("shell", "accent")
+    shell, accent = ("dead", "dead") if weak else ("shell", "accent")
     rod, drum, ball = _GEOM.mjGEOM_CAPSULE, _GEOM.mjGEOM_CYLINDER, _GEOM.mjGEOM_SPHERE
 
     hip = trunk.add_body(name=f"{leg}_hip", pos=[x, side * 0.04675, 0])
@@ -213,3 +214,12 @@ def _add_motor(
             ctrlspec=int(mujoco.mjtCtrlInput.mjINPUT_POS),
         )
     motor.ctrlrange = span
+
+
+def weaken(spec: "mujoco.MjSpec", leg: str, share: float) -> None:
+    """Leave a share of its stiffness and torque to a leg; "none" is no leg."""
+    for motor in spec.actuators:
+        if motor.name.startswith(leg):
+            motor.gainprm *= share
+            motor.biasprm *= share
+            motor.forcerange *= share

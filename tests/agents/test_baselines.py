@@ -4,6 +4,7 @@ from test_environment import Cart
 
 from metarl import Parameter
 from metarl.agents.baselines import Oracle, PPOConfig, Randomized
+from metarl.learning.agent import Sampler
 from metarl.registry import make_family
 
 
@@ -38,3 +39,11 @@ class Plain(Cart):
 
 def test_a_family_without_held_out_ranges_has_an_oracle_too():
     assert len(Oracle(Plain(), PPOConfig(pool=8), 0).pool(0)) == 8
+
+
+def test_a_rollout_shows_all_moments_of_an_episode():
+    family = make_family("point-goal")
+    agent = Randomized(family, PPOConfig(simulations=64, rollout=4), seed=0)
+    agent.train_step(Sampler(family, seed=0))
+    elapsed = agent.state()[0]["robots/elapsed"]
+    assert elapsed.max() > 90 and elapsed.min() < 10  # of a horizon of 100

@@ -116,7 +116,7 @@ def test_reset_depends_on_the_stream_alone(family: QuadrupedVelocity) -> None:
         ("motor_strength", 0.6),
         ("limb_length", 1.3),
         ("latency", 0.03),
-        ("dead_leg", "RR"),
+        ("weak_leg", "RR"),
         ("slope", 0.2),
     ],
 )
@@ -236,12 +236,13 @@ def test_motors_and_joints(family: QuadrupedVelocity) -> None:
     assert (model.jnt_range[1:, 0] < home).all() and (
         home < model.jnt_range[1:, 1]
     ).all()
-    weak = family.model(family.task(motor_strength=0.5, dead_leg="RR"))
-    assert weak.actuator_gainprm[:9, 0] == pytest.approx(
-        0.5 * model.actuator_gainprm[:9, 0]
-    )
-    assert (weak.actuator_gainprm[9:] == 0).all()
-    assert (weak.actuator_forcerange[9:] == 0).all()
+    weak = family.task(motor_strength=0.5, weak_leg="RR", leg_strength=0.2)
+    for field in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
+        was, now = getattr(model, field), getattr(family.model(weak), field)
+        assert now[:9] == pytest.approx(0.5 * was[:9])
+        assert now[9:] == pytest.approx(0.1 * was[9:])
+    dead = family.model(family.task(weak_leg="RR", leg_strength=0.0))
+    assert not dead.actuator_gainprm[9:].any()
 
 
 def test_latency_delays_the_motion(family: QuadrupedVelocity) -> None:

@@ -64,17 +64,33 @@ def limb_length(family, task):
     return factors[0]
 
 
-def dead_leg(family, task):
-    model = family.model(task)
-    legs = {
-        model.actuator(i).name.split("_")[0]
-        for i in range(model.nu)
-        if not model.actuator_gainprm[i].any() and not model.actuator_biasprm[i].any()
-    }
-    powerless = [i for i in range(model.nu) if not model.actuator_forcerange[i].any()]
-    assert len(powerless) == 3 * len(legs)
-    assert len(legs) <= 1
-    return legs.pop() if legs else "none"
+def leg_shares(family, task):
+    """What each leg has of the strength that all motors have in this task."""
+    even = family.model(family.task(**dict(task.values) | {"weak_leg": "none"}))
+    model, shares = family.model(task), {}
+    for i in range(model.nu):
+        leg = model.actuator(i).name.split("_")[0]
+        for field in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
+            share = ratio(getattr(model, field)[i], getattr(even, field)[i])
+            assert share == pytest.approx(shares.setdefault(leg, share))
+    assert len(shares) == 4
+    return shares
+
+
+def weak_leg(family, task):
+    weak = [leg for leg, share in leg_shares(family, task).items() if share < 1]
+    assert len(weak) <= 1
+    return weak[0] if weak else "none"
+
+
+def leg_strength(family, task):
+    weak = family.task(**dict(task.values) | {"weak_leg": "RL"})
+    return leg_shares(family, weak)["RL"]
+
+
+def strongest(family, task):
+    """The strength of all motors, from a robot whose legs are alike."""
+    return strength(family, family.task(**dict(task.values) | {"weak_leg": "none"}))
 
 
 def slope(family, task):
@@ -219,10 +235,11 @@ QUADRUPED = {
     "payload": payload,
     "payload_offset": payload_offset,
     "friction": touching,
-    "motor_strength": strength,
+    "motor_strength": strongest,
     "limb_length": limb_length,
     "latency": latency,
-    "dead_leg": dead_leg,
+    "weak_leg": weak_leg,
+    "leg_strength": leg_strength,
     "slope": slope,
     "forward_velocity": told("forward_velocity"),
     "left_velocity": told("left_velocity"),
@@ -275,6 +292,8 @@ ONLY_SENSED = {
 HELD: dict[tuple[str, str], dict] = {
     ("quadruped-velocity", "payload_offset"): {"payload": 8.0},
     ("go1-velocity", "payload_offset"): {"payload": 8.0},
+    ("quadruped-velocity", "leg_strength"): {"weak_leg": "RL"},
+    ("go1-velocity", "leg_strength"): {"weak_leg": "RL"},
     ("quadruped-terrain", "relief"): {"terrain": "rough"},
 }
 SENSED = {
