@@ -27,6 +27,7 @@ COMMANDS = {
     "report": "one HTML page about one or more runs",
     "check": "does a family keep the contract? for your own robots",
     "doctor": "what works on this machine, and how to get what does not",
+    "completion": "a script that completes metarl's words in your shell",
 }
 
 
@@ -347,7 +348,7 @@ def _video(arguments: list[str]) -> int:
         raise InputError(f"--size takes pixels like 640x480, got {options['size']!r}.")
     with film_progress() as progress:
         path = api.video(
-            options.pop("run"),
+            _run(options.pop("run")),
             index=options.pop("task"),
             **{
                 **options,
@@ -382,7 +383,7 @@ def _play(arguments: list[str]) -> int:
     from metarl.play import Server, open_page
     from metarl.runs.folder import Run
 
-    with Server(Run(path), port) as server:
+    with Server(Run(_run(path)), port) as server:
         print(f"Open {server.url} (Ctrl-C stops)", flush=True)
         if opens:
             open_page(server.url)
@@ -435,6 +436,23 @@ def _check(arguments: list[str]) -> int:
     if broken:
         print(f"{family.name} breaks {broken} of its promises.")
     return int(broken > 0)
+
+
+def _completion(arguments: list[str]) -> int:
+    import tyro
+
+    from metarl.completion import Shell, script
+
+    def completion(shell: Annotated[Shell, tyro.conf.Positional]) -> Shell:
+        """Print a script for a shell: `eval "$(metarl completion bash)"`.
+
+        Args:
+            shell: which.
+        """
+        return shell
+
+    print(script(_parse(completion, "completion", arguments), COMMANDS), end="")
+    return 0
 
 
 def _doctor(arguments: list[str]) -> int:

@@ -135,14 +135,10 @@ class Table:
         )
 
     def picture(self, film: int, frame: int) -> bytes:
-        """A frame of a film as a JPEG.
-
-        Raises:
-            InputError: for a film that is no longer shown.
-        """
+        """A frame of a film as a JPEG; empty for a film that is no longer shown."""
         take = self.takes.get(film)
         if take is None or self.stage is None:
-            raise InputError(f"There is no film {film}.")
+            return b""
         _, stride = self._pace(take)
         step = min(int(frame * stride), len(take.states) - 1)
         written = io.BytesIO()
@@ -279,7 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
             port = self.desk.http.server_port
             if self.headers["Host"] not in (f"127.0.0.1:{port}", f"localhost:{port}"):
                 raise InputError(f"Open {self.desk.url} instead.")
-            status, (kind, body) = 200, method()
+            kind, body = method()
+            # A page may ask for the film of a robot that it has just replaced.
+            status = 200 if body else 204
         except LookupError:
             status, kind, body = 404, "text/plain", b"Nothing is here."
         except InputError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from metarl.errors import InputError
 from metarl.files import replacing
-from metarl.pictures import findings, page, plots
+from metarl.pictures import findings, page, plots, sensitivity
 from metarl.pictures.page import Html, tag
 from metarl.pictures.results import Record, by_agent, read_record
 
@@ -116,6 +116,33 @@ def _results(records: Sequence[Record], prefix: str) -> Iterator[Html]:
             "A dot is a task, a line the means of bins with as many tasks each. "
             "Distance is Euclidean, in widths of the train ranges; 0 is inside them.",
             wide=len(agents) > 1,
+        ),
+    )
+    tables = [
+        (agent, sensitivity.sensitivity(group)) for agent, group in agents.items()
+    ]
+    meaning = (
+        "Tasks of all splits in groups by the value of one parameter. What it explains "
+        "is its share of the variance between tasks, beyond chance."
+    )
+    yield page.section(
+        f"{prefix}What decides",
+        *(
+            page.details(agent, table, opened=len(tables) == 1)
+            for agent, table in tables
+        ),
+        tag("p", meaning, class_="fine"),
+    )
+    yield page.section(
+        f"{prefix}The worst tasks",
+        *(
+            part
+            for name, record in zip(names, records, strict=True)
+            if record.evaluation is not None
+            for part in (
+                tag("h3", name) if len(done) > 1 else "",
+                sensitivity.worst(record.folder, record.evaluation, record.videos),
+            )
         ),
     )
 

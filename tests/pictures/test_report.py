@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, Browser
 from synthetic import evaluation, run_folder
 
 from metarl.errors import InputError
@@ -66,6 +67,47 @@ def test_one_run_says_what_adaptation_gained(tmp_path):
     assert "data:video/mp4;base64,bm90IHJlYWxseSBhIGZpbG0=" in text
     assert "far 3" in parsed.text
     assert "Run metarl" not in parsed.text  # nothing is missing
+
+
+def test_the_worst_tasks_come_with_a_film_or_how_to_make_it(tmp_path, undrawn):
+    folder = run_folder(tmp_path / "run")
+    part = json.loads((folder / "evaluation.json").read_text())["splits"]["far"]
+    worst, *others = np.argsort(part["points"][-1]["return"])
+    (folder / "videos").mkdir()
+    (folder / "videos" / f"far-{worst}.mp4").write_bytes(b"not really a film")
+    text, parsed = report(tmp_path, folder)
+    assert f"far {worst}: return" in parsed.text
+    assert text.count("data:video/mp4") == 2  # there, and among all videos
+    assert f"--split far --task {worst}" not in parsed.text
+    assert f"metarl video {folder} --split far --task {others[0]}" in parsed.text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.parametrize(
+    "look", [{}, {"size": (390, 844), "dark": True}], ids=["desk", "phone"]
+)
+def test_a_browser_without_network_shows_it(tmp_path, look):
+    agents = ("maml", "randomized", "oracle")
+    runs = [run_folder(tmp_path / agent, agent) for agent in agents]
+    path = write_report(runs, tmp_path / "report.html")
+    with Browser(tmp_path / "profile", offline=True, **look) as browser:
+        browser.open(path.as_uri())
+        # Every part that opens does so with a click, and the page is never too wide.
+        browser.run("document.querySelectorAll('summary').forEach(s => s.click())")
+        assert browser.run("document.querySelectorAll('details[open]').length") > 5
+        assert browser.run("document.querySelectorAll('svg').length") >= 3
+        assert browser.run("document.body.scrollWidth <= window.innerWidth")
+        page, ink = browser.run(
+            "(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))"
+        )
+        assert brightness(page) < brightness(ink) if look else brightness(page) > 600
+        browser.screenshot(tmp_path / "page.png")
+        assert not browser.errors
+
+
+def brightness(colour):
+    """Of a colour like rgb(1, 2, 3), from 0 to 765."""
+    return sum(map(int, re.findall(r"\d+", colour)[:3]))
 
 
 def test_a_report_needs_no_network(tmp_path):

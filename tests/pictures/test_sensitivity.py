@@ -1,0 +1,51 @@
+"""Which parameter decides: shares against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+from synthetic import evaluation
+
+from metarl.pictures.sensitivity import effects
+
+
+def judged(returns, **values):
+    """An evaluation of tasks with these values and these returns after adaptation."""
+    tasks = [
+        dict(zip(values, row, strict=True))
+        for row in zip(*values.values(), strict=True)
+    ]
+    point = {"return": list(returns), "metrics": {}}
+    part = {"tasks": [{"values": task} for task in tasks], "points": [point]}
+    return {"splits": {"far": part}}
+
+
+def test_a_share_by_hand():
+    # Group means 1 and 4 around 2.5: between 4 * 1.5^2 = 9, within 4 * 1 = 4.
+    (effect,) = effects([judged([0, 2, 3, 5], leg=["FL", "FL", "RR", "RR"])])
+    assert effect.share == pytest.approx(1 - (4 / 13) * (3 / 2))
+    assert effect.groups == [("FL", 1.0), ("RR", 4.0)]
+
+
+def test_the_parameter_that_decides_comes_first():
+    rng = np.random.default_rng(0)
+    mass, friction = rng.uniform(1, 2, 200), rng.uniform(0, 1, (200, 2))
+    returns = 10 * mass + rng.normal(size=200)
+    found = effects([judged(returns, mass=mass.tolist(), friction=friction.tolist())])
+    assert [effect.name for effect in found][0] == "mass"
+    assert {effect.name for effect in found} == {"mass", "friction 1", "friction 2"}
+    assert found[0].share > 0.8
+    assert all(effect.share < 0.1 for effect in found[1:])
+    means = [mean for _, mean in found[0].groups]
+    assert means == sorted(means) and len(means) == 5
+    assert found[0].groups[0][0].startswith("1") and " to " in found[0].groups[0][0]
+
+
+def test_what_never_varies_and_what_is_undefined_is_left_out():
+    found = effects([judged([1.0, None, 3.0], mass=[1, 1, 1], kind=["a", "a", "b"])])
+    assert [effect.name for effect in found] == ["kind"]
+    assert found[0].groups == [("a", 1.0), ("b", 3.0)]
+
+
+def test_seeds_are_taken_together():
+    both = [evaluation("maml", seed) for seed in (0, 1)]
+    (effect,) = effects(both)
+    assert effect.name == "mass" and 0 < effect.share <= 1
