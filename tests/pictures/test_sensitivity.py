@@ -30,7 +30,7 @@ def test_the_parameter_that_decides_comes_first():
     mass, friction = rng.uniform(1, 2, 200), rng.uniform(0, 1, (200, 2))
     returns = 10 * mass + rng.normal(size=200)
     found = effects([judged(returns, mass=mass.tolist(), friction=friction.tolist())])
-    assert [effect.name for effect in found][0] == "mass"
+    assert found[0].name == "mass"
     assert {effect.name for effect in found} == {"mass", "friction 1", "friction 2"}
     assert found[0].share > 0.8
     assert all(effect.share < 0.1 for effect in found[1:])
