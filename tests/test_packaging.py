@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from metarl.pictures.gl import why_no_gl
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("envs", "agents")
 
@@ -131,13 +133,15 @@ def test_every_public_name_resolves():
         metarl.evalute()
 
 
-def test_a_wheel_holds_every_module(tmp_path):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The project as a wheel, built from a copy so that nothing is left in it."""
     for needed in ("pip", "setuptools"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")
-    source = tmp_path / "source"
+    home = tmp_path_factory.mktemp("wheel")
+    source = home / "source"
     source.mkdir()
-    # Built from a copy, so that nothing is left in the project.
     for name in ("metarl", *FOLDERS):
         shutil.copytree(
             ROOT / name,
@@ -147,17 +151,20 @@ def test_a_wheel_holds_every_module(tmp_path):
         )
     for name in ("pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(ROOT / name, source / name)
+    pip("wheel", "--no-build-isolation", "--wheel-dir", home / "wheels", source)
+    (wheel,) = (home / "wheels").iterdir()
+    return wheel
+
+
+def pip(*arguments):
+    command = [sys.executable, "-m", "pip", arguments[0], "--quiet", "--no-deps"]
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "wheel", "--quiet"),
-            *("--no-deps", "--no-build-isolation", "--no-index"),
-            *("--wheel-dir", tmp_path / "wheels", source),
-        ],
-        capture_output=True,
-        text=True,
+        [*command, "--no-index", *arguments[1:]], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    (wheel,) = (tmp_path / "wheels").iterdir()
+
+
+def test_a_wheel_holds_every_module(wheel):
     inside = set(zipfile.ZipFile(wheel).namelist())
     expected = {str(path.relative_to(ROOT)) for path in core_files()}
     for folder in FOLDERS:
@@ -168,9 +175,58 @@ def test_a_wheel_holds_every_module(tmp_path):
             }
     shipped = (ROOT / "metarl/shipped").rglob("*.*")
     expected |= {str(path.relative_to(ROOT)) for path in shipped if path.is_file()}
-    assert expected | {"metarl/py.typed"} <= inside
+    assert expected | {"metarl/py.typed", "metarl/play.html"} <= inside
     top = {name.split("/")[0] for name in inside}
     assert {name for name in top if not name.endswith(".dist-info")} == {"metarl"}
     (points,) = [n for n in inside if n.endswith("entry_points.txt")]
     with zipfile.ZipFile(wheel) as archive:
         assert "metarl = metarl.cli:main" in archive.read(points).decode()
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_does_everything_from_another_folder(wheel, tmp_path):
+    site = tmp_path / "site"
+    pip("install", "--target", site, wheel)
+    desk = tmp_path / "desk"
+    for folder in FOLDERS:  # a user's own, which must not be taken for metarl's
+        (desk / folder).mkdir(parents=True)
+        (desk / folder / "__init__.py").write_text("raise ImportError('not metarl')")
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": str(site)},
+            cwd=desk,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def metarl(*arguments):
+        return run("-m", "metarl", *arguments)
+
+    where = "import metarl, metarl.envs; print(metarl.__file__, metarl.envs.__file__)"
+    assert all(place.startswith(str(site)) for place in run("-c", where).split())
+    assert "arm-lift" in metarl("list", "families")
+    assert "point-goal-maml" in metarl("list", "checkpoints")
+    metarl("new", "family", "my_robot")
+    metarl("check", "my_robot.py:MyRobot", "--no-speed")
+    size = ["--steps", "100", "--agent.tasks", "2", "--agent.episodes", "2"]
+    size += ["--family.horizon", "10"]
+    metarl("train", "my_robot.py:MyRobot", "maml", *size)
+    (path,) = (desk / "runs/MyRobot/maml").iterdir()
+    metarl("evaluate", path, "--splits", "far", "--tasks", "2", "--episodes", "2")
+    if not why_no_gl():
+        metarl("video", path, "--after", "0,2", "--growing", "--size", "64x48")
+        assert (path / "videos" / "far-0-growing.mp4").is_file()
+        serving = f"""
+from metarl.play import Server
+from metarl.runs.folder import Run
+with Server(Run({str(path)!r})) as server:
+    print(server.table.state()["title"])
+"""
+        assert run("-c", serving).strip() == "maml on MyRobot"
+    metarl("report", path)
+    assert (path / "report.html").is_file()
+    assert not (desk / "MUJOCO_LOG.TXT").exists()
