@@ -27,6 +27,7 @@ from torch import Tensor
 from metarl.errors import RunError
 from metarl.family import TaskFamily
 from metarl.learning.agent import Adaptation, Agent, Metrics, Sampler
+from metarl.learning.normalisation import Moments
 from metarl.learning.optimization import adam_tensors, load_adam
 from metarl.randomness import Streams, key, mix
 from metarl.tasks import Task
@@ -191,7 +192,7 @@ class Randomized(Agent):
         action = self.policy.get_distribution(flat).mode()
         return action.unflatten(0, percept.observation.shape[:2])
 
-    def moments(self) -> "Moments":
+    def moments(self) -> Moments:
         """What observations are normalised by."""
         parts = (self.normaliser.mean, self.normaliser.var)
         return Moments(*(torch.as_tensor(p, dtype=torch.float32) for p in parts))
@@ -294,21 +295,6 @@ class Unchanged:
     def deployed(self) -> Randomized:
         """The policy as it was trained."""
         return self.agent
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and variance of observations, as VecNormalize applies them."""
-
-    mean: Tensor
-    """(observation_size,), or (task, 1, observation_size)."""
-    variance: Tensor
-    """Of the same shape."""
-
-    def normalised(self, observation: Tensor) -> Tensor:
-        """Observations with mean 0 and deviation 1, clipped to +-10."""
-        scaled = (observation - self.mean) / torch.sqrt(self.variance + 1e-8)
-        return scaled.clamp(-10, 10)
 
 
 def architecture(hidden: tuple[int, ...], initial_std: float) -> dict[str, Any]:

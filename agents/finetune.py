@@ -16,10 +16,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from metarl.agents.baselines import Moments, PPOConfig, Randomized
+from metarl.agents.baselines import PPOConfig, Randomized
 from metarl.agents.es_maml import Evolving
 from metarl.agents.hill_climb import climbed, perturbations
-from metarl.agents.scratch import (
+from metarl.agents.tuning import (
     Scales,
     Tuning,
     TuningConfig,
@@ -28,6 +28,7 @@ from metarl.agents.scratch import (
     new_policy,
     stacked,
 )
+from metarl.learning.normalisation import Moments
 from metarl.learning.optimization import flatten
 from metarl.learning.policies import Parameters
 from metarl.world.environment import sizes

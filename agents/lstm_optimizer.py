@@ -26,7 +26,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from metarl.agents.maml import Batch, surrogate
+from metarl.agents.gradient import Batch, surrogate
 from metarl.agents.promp import ProMP, ProMPConfig
 from metarl.family import TaskFamily
 from metarl.learning.policies import Parameters, leaves, policy_part

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 import torch
 
-from metarl.agents.maml import MAML, Batch, MAMLConfig, policy_gradient
+from metarl.agents.gradient import Batch, policy_gradient
+from metarl.agents.maml import MAML, MAMLConfig
 from metarl.family import TaskFamily
 from metarl.learning.agent import Metrics
 from metarl.learning.policies import Parameters

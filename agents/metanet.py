@@ -36,8 +36,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from metarl.agents.gradient import Batch, GradientAdaptation, surrogate
 from metarl.agents.lstm_optimizer import preprocessed
-from metarl.agents.maml import Batch, GradientAdaptation, surrogate
 from metarl.agents.promp import Gaussian, ProMP, ProMPConfig
 from metarl.family import TaskFamily
 from metarl.learning.policies import (

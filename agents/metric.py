@@ -1,4 +1,4 @@
-"""Learning by comparison: siamese, matching, relation and prototypical networks.
+"""Learning by comparison: what the four comparators share.
 
 No gradient adapts these agents. An encoder embeds support episodes; episodes of the
 same task shall lie together. A new robot's episodes are compared with those of a bank
@@ -13,18 +13,7 @@ the task embedding on which one policy is conditioned:
 
 The encoder learns from the comparison alone: some episodes of each task of a batch are
 the classes, the others are to be assigned to them. The policy learns by PPO. The
-comparators differ in score and loss, and in nothing else:
-
-| | score of a task | loss |
-|---|---|---|
-| `siamese` (Koch et al., 2015; Hadsell et al., 2006) | minus the mean squared \
-distance of pairs | contrastive, over pairs |
-| `matching` (Vinyals et al., 2016) | attention by cosine to each of its episodes | \
-cross-entropy |
-| `relation` (Sung et al., 2018) | logit of a learned relation to its prototype | \
-squared error to 1 or 0 |
-| `prototypical` (Snell et al., 2017) | minus the squared distance to its prototype | \
-cross-entropy |
+comparators differ in score and loss, and in nothing else: see `comparators`.
 """
 
 import abc
@@ -34,6 +23,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from metarl.agents.support import Conditioned, Support, transitions
 from metarl.family import TaskFamily
 from metarl.learning import estimators
 from metarl.learning.agent import Agent, Metrics, Sampler
@@ -95,75 +85,6 @@ class MetricConfig:
     """A policy gradient longer than this is shortened."""
     deploy: Literal["sample", "mean"] = "sample"
     """Whether the shipped policy explores, as in training, or acts by its mean."""
-
-
-@dataclass
-class Support:
-    """Transitions of support episodes, as the encoder sees them."""
-
-    transition: Tensor
-    """(task, episode, step, 2 * observation_size + action_size + 1)."""
-    mask: Tensor
-    """1 where a step was made, (task, episode, step)."""
-
-    def filled(self) -> "Support":
-        """Without tasks of which nothing is known."""
-        some = self.mask.flatten(1).any(1)
-        return Support(self.transition[some], self.mask[some])
-
-    def joined(self, later: "Support", axis: int) -> "Support":
-        """With more tasks (axis 0) or more episodes of the same tasks (axis 1)."""
-        return Support(
-            torch.cat([self.transition, later.transition], axis),
-            torch.cat([self.mask, later.mask], axis),
-        )
-
-
-def transitions(episodes: Episodes, steps: int) -> Support:
-    """At most so many evenly spaced transitions of each episode."""
-    assert episodes.final_observation is not None
-    final = episodes.final_observation[:, :, None]
-    following = torch.cat([episodes.observation[:, :, 1:], final], 2)
-    # After its end an episode's observations stay as they were: what follows the last
-    # step is there also where it ended early.
-    transition = torch.cat(
-        [
-            episodes.observation,
-            episodes.action.clamp(-1, 1),
-            episodes.reward[..., None],
-            following,
-        ],
-        -1,
-    )
-    horizon = transition.shape[2]
-    chosen = torch.linspace(0, horizon - 1, min(steps, horizon)).long()
-    return Support(transition[:, :, chosen], episodes.mask[:, :, chosen])
-
-
-@dataclass
-class Conditioned:
-    """A policy that is told a task embedding, (task, embedding)."""
-
-    parameters: Parameters
-    embedding: Tensor
-    known: Tensor
-    """1 where there was support, else 0, (task,)."""
-    explore: bool = True
-
-    def told(self, observation: Tensor) -> Tensor:
-        """Observations with embedding and flag, (task, ..., size)."""
-        extra = torch.cat([self.embedding, self.known[:, None]], -1)
-        shape = (len(extra), *[1] * (observation.ndim - 2), extra.shape[-1])
-        return torch.cat(
-            [observation, extra.view(shape).expand(*observation.shape[:-1], -1)], -1
-        )
-
-    def act(self, percept: Percept) -> Tensor:
-        """Actions, (task, copy, action_size)."""
-        mean, log_std = gaussian(self.parameters, self.told(percept.observation))
-        if not self.explore:
-            return mean
-        return mean + log_std.exp() * percept.noise
 
 
 class Metric(Agent):
@@ -421,102 +342,3 @@ class Comparing:
         policy = self.agent.conditioned(self.support, self.tasks)
         policy.explore = self.agent.config.deploy == "sample"
         return policy
-
-
-def squared_distance(one: Tensor, other: Tensor) -> Tensor:
-    """Of each row of one from each row of the other, (n, m)."""
-    return (one[:, None] - other[None]).square().sum(-1)
-
-
-class Prototypical(Metric):
-    """Compares with the mean of each known task."""
-
-    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
-        """Minus the squared distance of the means."""
-        return -squared_distance(new.mean(1), known.mean(1))
-
-
-class Matching(Metric):
-    """Attends to every known episode."""
-
-    SHARPNESS: ClassVar[float] = 10.0
-    """Cosines lie in [-1, 1]: unsharpened, attention would be nearly even."""
-
-    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
-        """Attention to a task: that to all its episodes."""
-        unit = nn.functional.normalize(new.mean(1), dim=-1)
-        units = nn.functional.normalize(known, dim=-1)
-        cosine = torch.einsum("nd,ked->nke", unit, units)
-        return torch.logsumexp(self.SHARPNESS * cosine, -1)
-
-
-class Relation(Metric):
-    """Learns what it is to be alike."""
-
-    def comparator(self, generator: torch.Generator) -> Parameters:
-        """A small network from two embeddings to their relation."""
-        layers = (2 * self.config.embedding, self.config.hidden[-1], 1)
-        parts = network_parameters(layers, generator)
-        return {f"relation_{name}_": p for name, p in parts.items()}
-
-    def relation(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
-        """The relation of each new task with each known one before its sigmoid."""
-        one, other = new.mean(1), known.mean(1)
-        pairs = torch.cat(
-            [
-                one[:, None].expand(-1, len(other), -1),
-                other[None].expand(len(one), -1, -1),
-            ],
-            -1,
-        )
-        layers = {
-            name.removeprefix("relation_").removesuffix("_"): p
-            for name, p in parameters.items()
-            if name.startswith("relation_")
-        }
-        return network(layers, pairs).squeeze(-1)
-
-    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
-        """The relation's logit, so that tasks are weighed by its odds."""
-        return self.relation(parameters, new, known)
-
-    def loss(self, parameters: Parameters, queries: Tensor, classes: Tensor) -> Tensor:
-        """Squared error of the relation: 1 with the own task, 0 with others.
-
-        Own pairs are few, so both kinds weigh alike.
-        """
-        tasks, episodes, _ = queries.shape
-        alone = queries.flatten(0, 1)[:, None]
-        relation = torch.sigmoid(self.relation(parameters, alone, classes))
-        own = torch.eye(tasks).repeat_interleave(episodes, 0)
-        error = (relation - own).square()
-        return (error * own).sum() / own.sum() + (
-            (error * (1 - own)).sum() / (1 - own).sum().clamp(min=1)
-        )
-
-
-class Siamese(Metric):
-    """Compares pairs of episodes."""
-
-    MARGIN: ClassVar[float] = 2.0
-    """Distance beyond which episodes of different tasks are left alone."""
-
-    def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
-        """Minus the mean squared distance of all pairs of episodes."""
-        distance = (new[:, None, :, None] - known[None, :, None]).square().sum(-1)
-        return -distance.mean((-2, -1))
-
-    def loss(self, parameters: Parameters, queries: Tensor, classes: Tensor) -> Tensor:
-        """Contrastive: draw pairs of one task together, push others apart."""
-        tasks, episodes, size = queries.shape
-        square = squared_distance(queries.reshape(-1, size), classes.reshape(-1, size))
-        task = torch.arange(tasks)
-        own = (
-            task.repeat_interleave(episodes)[:, None]
-            == task.repeat_interleave(classes.shape[1])[None]
-        ).float()
-        # The root has no derivative at 0.
-        apart = (self.MARGIN - (square + 1e-8).sqrt()).clamp(min=0).square()
-        return (square * own).sum() / own.sum() + (
-            (apart * (1 - own)).sum() / (1 - own).sum().clamp(min=1)
-        )

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from metarl.agents.maml import Batch, GradientAgent, GradientConfig, policy_gradient
+from metarl.agents.gradient import Batch, GradientAgent, GradientConfig, policy_gradient
 from metarl.family import TaskFamily
 from metarl.learning.agent import Metrics
 from metarl.learning.estimators import masked_mean

@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from metarl.agents.maml import Batch, GradientAgent, GradientConfig
+from metarl.agents.gradient import Batch, GradientAgent, GradientConfig
 from metarl.learning.agent import Metrics
 from metarl.learning.estimators import masked_mean
 from metarl.learning.optimization import adam_tensors, descend, load_adam

@@ -92,6 +92,13 @@ def test_families_and_agents_do_not_import_each_other(folder):
         assert not {m for m in modules if below(m, folder)}, path
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "agents").glob("*.py")), ids=lambda path: path.stem
+)
+def test_an_agent_is_read_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= 350
+
+
 def test_the_scan_sees_every_kind_of_import(tmp_path):
     path = tmp_path / "x.py"
     path.write_text(

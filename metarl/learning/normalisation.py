@@ -54,3 +54,18 @@ class Statistics:
     ) -> "Statistics":
         """What `tensors` returned, among others."""
         return cls(*(tensors[f"{prefix}/{n}"] for n in ("count", "mean", "square")))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of observations, as VecNormalize applies them."""
+
+    mean: Tensor
+    """(observation_size,), or (task, 1, observation_size)."""
+    variance: Tensor
+    """Of the same shape."""
+
+    def normalised(self, observation: Tensor) -> Tensor:
+        """Observations with mean 0 and deviation 1, clipped to +-10."""
+        scaled = (observation - self.mean) / torch.sqrt(self.variance + 1e-8)
+        return scaled.clamp(-10, 10)

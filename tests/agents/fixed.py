@@ -2,7 +2,7 @@
 
 import torch
 
-from metarl.agents.maml import Batch
+from metarl.agents.gradient import Batch
 from metarl.learning.optimization import flatten, unflatten
 from metarl.learning.policies import gaussian, log_probability, policy_part
 

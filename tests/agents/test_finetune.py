@@ -5,7 +5,7 @@ import torch
 
 from metarl.agents.baselines import PPOConfig, Randomized
 from metarl.agents.finetune import Finetune, FinetuneClimb
-from metarl.agents.scratch import actor
+from metarl.agents.tuning import actor
 from metarl.learning.agent import Sampler
 from metarl.registry import make_family
 from metarl.world.environment import Environment

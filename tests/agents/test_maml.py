@@ -8,7 +8,8 @@ import torchopt
 from fixed import STEPS, TASKS, agent_of, batch_of, error_of_gradient
 from torch import nn
 
-from metarl.agents.maml import FOMAML, MAML, Batch, surrogate
+from metarl.agents.gradient import Batch, surrogate
+from metarl.agents.maml import FOMAML, MAML
 from metarl.learning.agent import Sampler
 from metarl.learning.optimization import flatten, unflatten
 from metarl.learning.policies import gaussian, kl_divergence

@@ -5,7 +5,8 @@ import torch
 import torchopt
 from fixed import STEPS, TASKS, agent_of, batch_of, error_of_gradient
 
-from metarl.agents.maml import MAML, Batch, surrogate
+from metarl.agents.gradient import Batch, surrogate
+from metarl.agents.maml import MAML
 from metarl.agents.meta_sgd import MetaSGD
 from metarl.learning.agent import Sampler
 from metarl.learning.optimization import flatten

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fixed import STEPS, TASKS, agent_of, batch_of, error_of_gradient
 
-from metarl.agents.maml import Batch, policy_gradient
+from metarl.agents.gradient import Batch, policy_gradient
 from metarl.agents.metanet import MetaNet, attention, augmented
 from metarl.learning.agent import Sampler
 from metarl.learning.policies import gaussian, leaves, policy_part, stack

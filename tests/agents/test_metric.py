@@ -5,16 +5,9 @@ import math
 import pytest
 import torch
 
-from metarl.agents.metric import (
-    Comparing,
-    Matching,
-    MetricConfig,
-    Prototypical,
-    Relation,
-    Siamese,
-    Support,
-    transitions,
-)
+from metarl.agents.comparators import Matching, Prototypical, Relation, Siamese
+from metarl.agents.metric import Comparing, MetricConfig
+from metarl.agents.support import Support, transitions
 from metarl.learning.agent import Sampler
 from metarl.randomness import torch_generator
 from metarl.registry import make_family

@@ -6,7 +6,8 @@ import pytest
 import torch
 from fixed import STEPS, TASKS, agent_of, batch_of, error_of_gradient
 
-from metarl.agents.maml import MAML, surrogate
+from metarl.agents.gradient import surrogate
+from metarl.agents.maml import MAML
 from metarl.agents.promp import ProMP
 from metarl.learning.agent import Sampler
 from metarl.learning.optimization import flatten

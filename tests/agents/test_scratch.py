@@ -5,8 +5,9 @@ import pytest
 import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from metarl.agents.baselines import Moments
-from metarl.agents.scratch import Actors, Scales, Scratch, actor, critic
+from metarl.agents.scratch import Scratch
+from metarl.agents.tuning import Actors, Scales, actor, critic
+from metarl.learning.normalisation import Moments
 from metarl.learning.policies import log_probability
 from metarl.registry import make_family
 from metarl.world.environment import Environment
