@@ -68,7 +68,9 @@ def small(words, run, out):
     if words[0] == "video" and "--after" in words:
         words[words.index("--after") + 1] = "0,1"
     if words[0] == "check":
-        words = ["check", f"{ROOT}/experiments/custom_robot/cart.py:Cart", "--no-speed"]
+        robots = "experiments/custom_robot/"
+        asked = words[1] if words[1].startswith(robots) else f"{robots}cart.py:Cart"
+        words = ["check", asked, "--no-speed"]
     return [
         str(ROOT / word) if word.startswith("experiments/") else word for word in words
     ]

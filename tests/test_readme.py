@@ -17,7 +17,12 @@ CART = f"{ROOT}/experiments/custom_robot/cart.py:Cart"
 
 
 @pytest.mark.parametrize(
-    ("page", "name"), [("README.md", "cart"), ("docs/custom.md", "humanoid")]
+    ("page", "name"),
+    [
+        ("README.md", "cart"),
+        ("docs/custom.md", "humanoid"),
+        ("docs/custom.md", "swing"),
+    ],
 )
 def test_the_robots_shown_are_those_in_experiments(page, name):
     shown = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

@@ -11,3 +11,4 @@ class HumanoidMass(GymnasiumFamily):
 
     def edit(self, model, task):
         model.body_mass[:] *= task["mass"]
+        model.body_inertia[:] *= task["mass"]

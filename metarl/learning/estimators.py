@@ -60,7 +60,8 @@ def linear_baseline(observation: Tensor, returns: Tensor, mask: Tensor) -> Tenso
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype)
     ridge = RIDGE
     for _ in range(6):
-        solution, failed = torch.linalg.solve_ex(gram + ridge * eye, moment)
+        factor, failed = torch.linalg.cholesky_ex(gram + ridge * eye)
+        solution = torch.cholesky_solve(moment, factor)
         if not failed.any() and torch.isfinite(solution).all():
             break
         ridge *= 10

@@ -1,5 +1,7 @@
 """Any Gymnasium environment is a family: edited models, black boxes, every command."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from metarl.envs.gymnasium_bridge import GymnasiumFamily
 from metarl.errors import InputError
 from metarl.pictures.record import Recording
 from metarl.randomness import key
+from metarl.registry import label
 from metarl.runs.folder import Run
 from metarl.world.environment import Environment
 from metarl.world.faces import GymnasiumEnv
@@ -205,15 +208,20 @@ def test_what_is_wrong_is_said(wrong, match):
         wrong()
 
 
+SHOWN = Path(__file__).parents[2] / "experiments/custom_robot"
+
+
 @pytest.mark.parametrize("agent", ["maml", "randomized"])
-@pytest.mark.parametrize("name", ["HopperMass", "Pole"])
-def test_every_command_works_on_it(name, agent, tmp_path):
+@pytest.mark.parametrize(
+    "reference", [f"{SHOWN}/humanoid.py:HumanoidMass", f"{THIS}:Pole"], ids=label
+)
+def test_every_command_works_on_it(reference, agent, tmp_path):
     size = {
         "maml": ["--agent.tasks", "2", "--agent.episodes", "3"],
         "randomized": ["--agent.simulations", "8", "--agent.rollout", "16"],
     }[agent]
     where = ["--out", str(tmp_path), *size]
-    reference = f"{THIS}:{name}"
+    where += ["--family.horizon", "40"]
     assert main(["train", reference, agent, "--steps", "600", *where]) == 0
     (path,) = tmp_path.glob("*/*/*")
     assert main(["resume", str(path)]) == 0

@@ -82,6 +82,17 @@ def test_linear_baseline_is_exact_for_returns_in_its_span():
     torch.testing.assert_close(values, returns, atol=1e-5, rtol=1e-5)
 
 
+def test_linear_baseline_fits_more_features_than_steps():
+    generator = torch.Generator().manual_seed(0)
+    observation = 1000 * torch.randn(2, 3, 40, 218, generator=generator)
+    observation[..., 100:] = 0.0  # sensors that were silent
+    mask = torch.ones(2, 3, 40)
+    mask[..., 25:] = 0
+    returns = torch.randn(2, 3, 40, generator=generator) * mask
+    value = estimators.linear_baseline(observation, returns, mask)
+    torch.testing.assert_close(value * mask, returns, atol=1e-3, rtol=0)
+
+
 def test_linear_baseline_ignores_padding_and_survives_an_empty_task():
     generator = torch.Generator().manual_seed(0)
     observation = torch.randn(2, 4, 6, 3, generator=generator, dtype=torch.float64)
