@@ -50,6 +50,12 @@ def launch(script, *arguments, folder):
     return done.stdout
 
 
+def test_the_readme_names_every_script():
+    readme = (ROOT / "README.md").read_text()
+    for script in SCRIPTS:
+        assert f"| `{script.removesuffix('.py')}` |" in readme
+
+
 def test_every_script_is_tried():
     files = (ROOT / "experiments").glob("*.py")
     assert {p.name for p in files if "__main__" in p.read_text()} == set(SCRIPTS)
