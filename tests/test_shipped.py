@@ -5,6 +5,7 @@ import json
 import pytest
 
 from metarl.cli import main
+from metarl.pictures.gl import why_no_gl
 from metarl.runs.folder import Run
 from metarl.runs.shipped import HOME, LARGEST, fetch, names
 
@@ -58,3 +59,6 @@ def test_the_first_minute(tmp_path, monkeypatch):
     assert main(["evaluate", name, "--tasks", "4", "--episodes", "5"]) == 0
     assert main(["report", name]) == 0
     assert (tmp_path / "runs/shipped" / name / "report.html").is_file()
+    if not why_no_gl():
+        assert main(["video", name, "--after", "0", "--size", "64x48"]) == 0
+        assert list((tmp_path / "runs/shipped" / name / "videos").glob("*.mp4"))
