@@ -53,6 +53,9 @@ def headline(agent: str, evaluations: Sequence[Evaluation]) -> Html:
     if not data.episodes[-1]:
         text = f" was evaluated without adaptation only. On {split} tasks it returns "
         return page.join([tag("b", agent), text, bracketed(start), "."])
+    if gain.low == gain.high == 0:
+        text = f" does not change its return on {split} tasks by adapting: it stays "
+        return page.join([tag("b", agent), text, bracketed(start), "."])
     if gain.low > 0:
         verb, verdict = "raises", "gain"
     elif gain.high < 0:

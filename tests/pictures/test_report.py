@@ -231,6 +231,15 @@ def test_the_headline_claims_no_more_than_was_measured():
     assert "without adaptation only" in findings.headline("a", [flat])
 
 
+def test_the_headline_of_an_agent_that_does_not_adapt():
+    same = evaluation("oracle")
+    for part in same["splits"].values():
+        for point in part["points"]:
+            point["return"] = part["points"][0]["return"]
+    text = findings.headline("oracle", [same])
+    assert "does not change its return on far tasks" in text
+
+
 def test_a_report_stands_without_success_and_with_undefined_returns(tmp_path, undrawn):
     folder = run_folder(tmp_path / "run", success=False)
     plain = json.loads((folder / "evaluation.json").read_text())
