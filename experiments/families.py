@@ -18,22 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from PIL import Image
-from torch import Tensor
+from random_actions import judge_random, summary
 
 import metarl
 from metarl.check import speed
 from metarl.describe import ranges
-from metarl.evaluation.statistics import interval
 from metarl.files import read_json, replacing, write_json
 from metarl.pictures.drawing import Drawing
 from metarl.registry import names
 from metarl.runs.folder import commit
 from metarl.world.environment import Environment, sizes
-from metarl.world.rollout import Percept, collect
 
 LOOKS: dict[str, dict[str, Any]] = {
     "cheetah-body": {"torso_length": 1.5},
@@ -113,13 +110,11 @@ def reach(arguments: Arguments, name: str, path: Path, command: str) -> None:
             return
     family = metarl.make_family(name)
     tasks = 4 if arguments.quick else arguments.tasks
-    environment = Environment(family, family.tasks("interpolation", tasks), 2)
-    random = collect(environment, Random(), seed=0)
-    success = random.success.double().mean(1).tolist()
+    random = judge_random(family, "interpolation", tasks, 2)
     found: dict[str, Any] = {
         "command": command,
         "commit": commit(),
-        "random": summary(random.returns.double().mean(1).tolist(), success),
+        "random": summary(random["return"], random["success"]),
     }
     if not compared:
         found["oracle"] = train_oracle(arguments, name, steps, tasks, command)
@@ -147,23 +142,6 @@ def train_oracle(
     return {
         "control_steps": judged["run"]["control_steps"],
         **summary(point["return"], point["success"]),
-    }
-
-
-class Random:
-    """Uniform actions."""
-
-    def act(self, percept: Percept) -> Tensor:
-        """In [-1, 1], (task, copy, action_size)."""
-        return torch.erf(percept.noise / 2**0.5)
-
-
-def summary(returns: list[float], success: Any) -> dict[str, Any]:
-    """Interquartile mean of the return with its interval, and mean success."""
-    mean = float(np.mean(success)) if success is not None else float("nan")
-    return {
-        "return": list(interval(returns)),
-        "success": None if mean != mean else mean,
     }
 
 

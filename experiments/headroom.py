@@ -2,6 +2,7 @@
 
     python experiments/headroom.py                         # the quadruped; resumable
     python experiments/headroom.py --family cheetah-dynamics --steps 5000000
+    python experiments/headroom.py --draw                  # only the table, anew
     python experiments/headroom.py --quick                 # a minute, to see it run
 
 Both are the same PPO; only the oracle is told the task, and trains on held-out ranges
@@ -17,10 +18,11 @@ from typing import Any
 
 import numpy as np
 import tyro
+from random_actions import judge_random
 
 import metarl
 from metarl.evaluation.statistics import interval
-from metarl.files import replacing, write_json
+from metarl.files import read_json, replacing, write_json
 from metarl.pictures.plots import training_curve
 
 AGENTS = ("randomized", "oracle")
@@ -50,16 +52,34 @@ class Arguments:
     """Folder of the runs: a second call goes on where the first one stopped."""
     results: Path = Path("results")
     """The table goes to a folder of the family's name in here."""
+    draw: bool = False
+    """Only write the table of what was judged before."""
     quick: bool = False
     """A small size that shows the way, not the result."""
 
 
 def main(arguments: Arguments) -> None:
     """Train what is missing, judge, write the table."""
-    quick = arguments.quick
-    results = (arguments.out if quick else arguments.results) / arguments.family
+    results = arguments.out if arguments.quick else arguments.results
+    folder = results / arguments.family
+    if arguments.draw:
+        found = read_json(folder / "results.json")
+    else:
+        found = compare(arguments, folder)
+        write_json(folder / "results.json", found)
+    table = make_table(arguments.family, found)
+    print(table)
+    with replacing(folder / "README.md") as file:
+        file.write_text(table)
+    print(f"Written: {folder}")
+
+
+def compare(arguments: Arguments, folder: Path) -> dict[str, Any]:
+    """Both agents and random actions on every split, one number for each task."""
+    quick, runs = arguments.quick, []
     command = shlex.join(["python", *sys.argv])
-    evaluations, runs = {}, []
+    found: dict[str, Any] = {"command": command, "costs": {}}
+    tasks, episodes = (4, 1) if quick else (arguments.tasks, arguments.episodes)
     for agent in AGENTS:
         run = metarl.train(
             arguments.family,
@@ -76,70 +96,71 @@ def main(arguments: Arguments) -> None:
             reuse=True,
         )
         runs.append(run)
+        rows = run.metrics()
+        found["costs"][agent] = {
+            "control_steps": rows[-1]["control_steps"],
+            "sampling_seconds": sum(row["sampling_seconds"] for row in rows),
+            "update_seconds": sum(row["update_seconds"] for row in rows),
+        }
+        training_curve(rows, folder / f"training-{agent}.png")
         # Neither adapts, so one budget says it all.
-        evaluations[agent] = metarl.evaluate(
-            run,
-            tasks=4 if quick else arguments.tasks,
-            budgets=(0,),
-            query_episodes=1 if quick else arguments.episodes,
+        found[agent] = metarl.evaluate(
+            run, tasks=tasks, budgets=(0,), query_episodes=episodes
         )
-        training_curve(run.metrics(), results / f"training-{agent}.png")
-    table = make_table(arguments.family, evaluations, runs, command)
-    print(table)
-    with replacing(results / "README.md") as file:
-        file.write_text(table)
-    write_json(results / "results.json", {"command": command, **evaluations})
-    print(f"Report: {metarl.report(runs, results / 'report.html')}")
-    print(f"Written: {results}")
+    family = metarl.make_family(arguments.family)
+    found["random"] = {
+        split: judge_random(family, split, tasks, episodes)
+        for split in found["oracle"]["splits"]
+    }
+    print(f"Report: {metarl.report(runs, folder / 'report.html')}")
+    return found
 
 
-def make_table(
-    family: str, evaluations: dict[str, Any], runs: list[Any], command: str
-) -> str:
+def make_table(family: str, found: dict[str, Any]) -> str:
     """Headroom and physical measures per split, as markdown."""
-    first = next(iter(evaluations["oracle"]["splits"].values()))
+    first = next(iter(found["oracle"]["splits"].values()))
     measures = ["success", *first["points"][0]["metrics"]]
     names = [f"{measure.replace('_', ' ')}" for measure in measures]
     lines = [
         f"# {family}: what there is to gain by adapting",
         "",
-        "Both are the same PPO. The randomised policy trains on the train box and is",
-        "not told the task; the oracle is, and trains on held-out ranges as well.",
-        "Interquartile mean over tasks with 95 % bootstrap intervals; headroom is the",
-        "difference on the same tasks. Physical measures",
-        f"are means over tasks, randomised → oracle. Success: {_success(evaluations)}.",
+        "Both agents are the same PPO. The randomised policy trains on the train box",
+        "and is not told the task; the oracle is, and trains on held-out ranges as",
+        "well. Interquartile mean over tasks with 95 % bootstrap intervals; headroom",
+        "is oracle minus randomised on the same tasks. Success and physical measures",
+        "are means over tasks: success of random actions → randomised → oracle, the",
+        f"others of the last two. Success: {_success(found)}.",
         "",
-        f"Command: `{command}`",
-        f"Commit: `{evaluations['oracle']['run']['commit']}`",
+        f"Command: `{found['command']}`",
+        f"Commit: `{found['oracle']['run']['commit']}`",
         "",
-        f"| split | randomised | oracle | headroom | {' | '.join(names)} |",
-        "|---" * (4 + len(names)) + "|",
+        f"| split | random | randomised | oracle | headroom | {' | '.join(names)} |",
+        "|---" * (5 + len(names)) + "|",
     ]
-    for split in evaluations["oracle"]["splits"]:
-        points = [evaluations[a]["splits"][split]["points"][0] for a in AGENTS]
+    for split in found["oracle"]["splits"]:
+        random = found["random"][split]
+        points = [found[a]["splits"][split]["points"][0] for a in AGENTS]
         returns = [np.array(point["return"]) for point in points]
-        cells = [_show(interval(value)) for value in returns]
+        cells = [_show(interval(value)) for value in (random["return"], *returns)]
         cells.append(_show(interval(returns[1] - returns[0])))
         for measure in measures:
-            pair = [_mean(p.get(measure) or p["metrics"].get(measure)) for p in points]
-            cells.append(f"{pair[0]:.2f} → {pair[1]:.2f}")
+            means = [_mean(p.get(measure) or p["metrics"].get(measure)) for p in points]
+            if measure == "success":
+                means = [_mean(random["success"]), *means]
+            cells.append(" → ".join(f"{mean:.2f}" for mean in means))
         lines.append(f"| {split} | {' | '.join(cells)} |")
     lines += ["", "| agent | control steps | sampling | update |", "|---|---|---|---|"]
-    for run in runs:
-        rows = run.metrics()
-        sampling, update = (
-            sum(row[f"{part}_seconds"] for row in rows) / 60
-            for part in ("sampling", "update")
-        )
+    for agent, cost in found["costs"].items():
         lines.append(
-            f"| {run.config.agent} | {rows[-1]['control_steps'] / 1e6:.1f}M | "
-            f"{sampling:.1f} min | {update:.1f} min |"
+            f"| {agent} | {cost['control_steps'] / 1e6:.1f}M | "
+            f"{cost['sampling_seconds'] / 60:.1f} min | "
+            f"{cost['update_seconds'] / 60:.1f} min |"
         )
     return "\n".join([*lines, ""])
 
 
-def _success(evaluations: dict[str, Any]) -> str:
-    return str(evaluations["oracle"]["protocol"]["success"] or "not defined")
+def _success(found: dict[str, Any]) -> str:
+    return str(found["oracle"]["protocol"]["success"] or "not defined")
 
 
 def _show(estimate: Any) -> str:

@@ -249,7 +249,9 @@ def commit() -> str | None:
         ).stdout.strip()
 
     try:
-        dirty = "+changes" if git("status", "--porcelain", "--untracked=no") else ""
+        source = [":/*.py", ":/*.xml", ":/*.toml", ":/*.txt"]  # results are none
+        changed = git("status", "--porcelain", "--untracked=no", "--", *source)
+        dirty = "+changes" if changed else ""
         return git("rev-parse", "--short=12", "HEAD") + dirty
     except (OSError, subprocess.SubprocessError):
         return None
