@@ -25,7 +25,7 @@ from metarl.world.rollout import collect
 
 QUICK = {"simulations": 16, "pairs": 2, "tasks": 4}
 """Fields of an agent's config that make an iteration small."""
-SPLITS = ("interpolation", "far")
+SPLITS = ("interpolation", "far", "structure")
 
 Measures = dict[str, float]
 
