@@ -1,0 +1,25 @@
+"""The 2D navigation row of the MAML paper, beside its own numbers.
+
+    python experiments/maml_point_goal.py            # three seeds, resumable
+    python experiments/maml_point_goal.py --quick    # a minute, to see it run
+
+Goals, reward (minus the distance), the longest step (0.1 along each axis), the horizon
+(100) and the end of an episode within 0.01 of the goal are the paper's.
+"""
+
+from maml_paper import Row, reproduce
+
+ROW = Row(
+    "2D navigation",
+    "point-goal",
+    paper={
+        "MAML (paper)": (-40.4, -11.7, -3.3, -3.2),
+        "pretrained (paper)": (-40.8, -19.7, -11.7, -8.5),
+        "random (paper)": (-82.7, -58.0, -53.8, -46.8),
+    },
+    oracle=-2.3,
+    agent_config={"tasks": 40},
+)
+
+if __name__ == "__main__":
+    reproduce(ROW, __doc__, steps=16_000_000)
