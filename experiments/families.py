@@ -40,6 +40,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "quadruped-terrain": {"terrain": "rough", "relief": 0.06},
 }
 """What the picture shows that the nominal task would not."""
+WIDER = {"point-sparse": {"initial_std": 2.0, "entropy": 0.003}}
+"""Exploration of an oracle that would meet no reward by chance otherwise."""
 DOMAINS = {
     "Grasping": "metarl.envs.grasping",
     "Navigation": "metarl.envs.navigation",
@@ -131,7 +133,11 @@ def train_oracle(
         seed=arguments.seed,
         steps=steps,
         out=arguments.out,
-        agent_config={"simulations": 64 if arguments.quick else 512, "rollout": 32},
+        agent_config={
+            "simulations": 64 if arguments.quick else 512,
+            "rollout": 32,
+            **WIDER.get(name, {}),
+        },
         command=command,
         reuse=True,
     )
