@@ -257,15 +257,19 @@ def speed(family: TaskFamily, seconds: float = 3.0) -> tuple[float, float]:
     environment.reset(0)
     environment.step(actions[0])
     inside, steps = 0.0, 0
-    step_alone = environment.sim.step
 
-    def timed(ids: Tensor | None = None) -> None:
-        nonlocal inside
-        began = time.perf_counter()
-        step_alone(ids)
-        inside += time.perf_counter() - began
+    def timed(method: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            nonlocal inside
+            began = time.perf_counter()
+            method(*arguments)
+            inside += time.perf_counter() - began
 
-    environment.sim.step = timed  # type: ignore[method-assign]
+        return call
+
+    sim = environment.sim
+    for name in ("step", "reset", "refresh"):  # what MuJoCo alone would do, too
+        setattr(sim, name, timed(getattr(sim, name)))
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
         if not environment.active.any():

@@ -187,7 +187,7 @@ class PointSparse(Point):
     def goal(self, sim: Simulation) -> Tensor:
         """Where the goal of each simulation is, m, (n, 2)."""
         angle = sim.parameters["goal_angle"]
-        return torch.stack([angle.cos(), angle.sin()], -1)
+        return torch.view_as_real(torch.polar(torch.ones_like(angle), angle))
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
         """1 minus the distance within `RADIUS` of the goal, elsewhere 0, (n,)."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -179,7 +180,8 @@ class Environment:
         Raises:
             InputError: if an action is not finite.
         """
-        if not torch.isfinite(action).all():
+        # NumPy's isfinite is several times as fast as torch's on arrays this small.
+        if not np.isfinite(action.detach().numpy()).all():
             raise InputError("An action is NaN or infinite.")
         action = action.to(torch.float64).clamp(-1.0, 1.0)
         if self._switches:
@@ -292,8 +294,8 @@ class Environment:
     def _diverged(self, observation: Tensor, reward: Tensor) -> Tensor:
         count = torch.from_numpy(self.sim.diverged()).long()
         blown = count > self._known_divergence
-        finite = torch.isfinite(observation).all(-1) & torch.isfinite(reward)
-        return blown | ~finite
+        known = np.isfinite(observation.numpy()).all(-1) & np.isfinite(reward.numpy())
+        return blown | ~torch.from_numpy(known)
 
     def _observe(self) -> Tensor:
         observation = self.family.observe(self.sim)
