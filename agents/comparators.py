@@ -57,7 +57,7 @@ class Relation(Metric):
 
     def comparator(self, generator: torch.Generator) -> Parameters:
         """A small network from two embeddings to their relation."""
-        layers = (2 * self.config.embedding, self.config.hidden[-1], 1)
+        layers = (3 * self.config.embedding, self.config.hidden[-1], 1)
         parts = network_parameters(layers, generator)
         return {f"relation_{name}_": p for name, p in parts.items()}
 
@@ -68,6 +68,7 @@ class Relation(Metric):
             [
                 one[:, None].expand(-1, len(other), -1),
                 other[None].expand(len(one), -1, -1),
+                (one[:, None] - other[None]).square(),
             ],
             -1,
         )
@@ -102,11 +103,13 @@ class Siamese(Metric):
 
     MARGIN: ClassVar[float] = 2.0
     """Distance beyond which episodes of different tasks are left alone."""
+    SHARPNESS: ClassVar[float] = 4.0
+    """No pair is farther apart than it must: unsharpened, attention would be broad."""
 
     def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
         """Minus the mean squared distance of all pairs of episodes."""
         distance = (new[:, None, :, None] - known[None, :, None]).square().sum(-1)
-        return -distance.mean((-2, -1))
+        return -4 * distance.mean((-2, -1))
 
     def loss(self, parameters: Parameters, queries: Tensor, classes: Tensor) -> Tensor:
         """Contrastive: draw pairs of one task together, push others apart."""

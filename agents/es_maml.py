@@ -122,7 +122,9 @@ class ESMAML(Agent):
             return pivot  # one return is neither high nor low
         weight = standardised(returns)
         step = (weight[..., None] * directions).mean(1) / self.config.inner_sigma
-        return pivot + self.config.inner_lr * step
+        # The beginning of a round says less, and moves less.
+        share = returns.shape[1] / self.round
+        return pivot + share * self.config.inner_lr * step
 
     # -- what all evolutionary agents share -----------------------------------------
 

@@ -42,6 +42,8 @@ class GradientConfig:
     """Step size of the policy gradient step that adapts."""
     inner_steps: int = 1
     """Adaptation steps in training."""
+    later_step: float = 1.0
+    """Share of a step that is taken after as many as in training."""
     tasks: int = 10
     """Tasks a meta-iteration."""
     episodes: int = 20
@@ -247,6 +249,8 @@ class GradientAdaptation:
     agent: GradientAgent
     parameters: Parameters
     waiting: list[Episodes] = field(default_factory=list)
+    steps: int = 0
+    """Full steps so far."""
 
     @property
     def round(self) -> int:
@@ -265,6 +269,7 @@ class GradientAdaptation:
         if full:
             self.parameters = self._stepped()
             self.waiting = []
+            self.steps += 1
 
     def deployed(self) -> Policy:
         """The policies after a step on whatever episodes wait."""
@@ -273,4 +278,8 @@ class GradientAdaptation:
 
     def _stepped(self) -> Parameters:
         batch = self.agent.batch(concatenate(self.waiting), self.parameters)
-        return self.agent.adapted(self.parameters, batch)
+        stepped = self.agent.adapted(self.parameters, batch)
+        share = self.agent.config.later_step
+        if self.steps < self.agent.config.inner_steps or share == 1:
+            return stepped
+        return {n: p.lerp(stepped[n], share) for n, p in self.parameters.items()}

@@ -27,6 +27,8 @@ from metarl.learning.trials import Memory, State
 class MANNConfig(RL2Config):
     """Hyper-parameters of the memory-augmented network."""
 
+    minibatches: int = 1
+    """Minibatches a pass, of whole trials: a step costs the same for few and many."""
     slots: int = 32
     """Slots of the memory."""
     width: int = 16

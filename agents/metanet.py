@@ -60,6 +60,8 @@ from metarl.world.rollout import Episodes, Percept, concatenate
 class MetaNetConfig(ProMPConfig):
     """Hyper-parameters of meta networks."""
 
+    later_step: float = 1.0
+    """Without effect: what is written to the memory is not scaled."""
     episodes: int = 10
     """Episodes a task in each round: of support, and of query."""
     inner_lr: float = 0.1

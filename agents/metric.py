@@ -17,23 +17,27 @@ comparators differ in score and loss, and in nothing else: see `comparators`.
 """
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from metarl.agents.support import Conditioned, Support, transitions
+from metarl.agents.support import (
+    Conditioned,
+    Steps,
+    Support,
+    likelihood,
+    steps_of,
+    transitions,
+)
 from metarl.family import TaskFamily
-from metarl.learning import estimators
 from metarl.learning.agent import Agent, Metrics, Sampler
 from metarl.learning.normalisation import Statistics
 from metarl.learning.optimization import adam_tensors, descend, load_adam
 from metarl.learning.policies import (
     Parameters,
-    gaussian,
     gaussian_parameters,
-    log_probability,
     network,
     network_parameters,
 )
@@ -53,7 +57,9 @@ class MetricConfig:
     """Support episodes of each, half of which are the classes of the comparison."""
     queries: int = 8
     """Episodes of each with the task embedding."""
-    bank: int = 100
+    explore_std: float = 1.0
+    """Standard deviation of actions in support episodes, which does not shrink."""
+    bank: int = 300
     """Training tasks that a new robot is compared with: the latest ones."""
     embedding: int = 8
     """Numbers in an embedding."""
@@ -61,10 +67,15 @@ class MetricConfig:
     """Units of the hidden layers of encoder and policy."""
     steps: int = 40
     """Steps of an episode that the encoder sees, evenly spaced."""
-    encoder_lr: float = 1e-3
-    """Step size of the encoder's Adam."""
-    encoder_updates: int = 30
-    """Steps of the encoder a meta-iteration, each on ``tasks`` tasks of the bank."""
+    encoder_lr: float = 3e-3
+    """First step size of the encoder's Adam."""
+    encoder_settles: int = 30
+    """Meta-iterations after which that has halved; it goes on falling, so that
+    embeddings come to rest and the policy can learn what they mean."""
+    encoder_updates: int = 60
+    """Steps of the encoder a meta-iteration."""
+    ways: int = 40
+    """Tasks of the bank that each of them tells apart."""
     initial_std: float = 1.0
     """Standard deviation of the first policy's exploration."""
     discount: float = 0.99
@@ -179,20 +190,25 @@ class Metric(Agent):
         embedding = self.task_embedding(support)
         return Conditioned(self.parameters, embedding, torch.ones(tasks))
 
+    def exploring(self, tasks: int) -> Conditioned:
+        """The policy without support, with enough noise to find out what there is."""
+        std = torch.tensor(self.config.explore_std)
+        return replace(self.conditioned(None, tasks), std=std)
+
     # -- training --------------------------------------------------------------------
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Collect without and with the embedding, then learn to compare and to act."""
         config = self.config
         tasks = sampler.tasks(config.tasks)
-        unaware = self.conditioned(None, len(tasks))
+        unaware = self.exploring(len(tasks))
         before = sampler.collect(tasks, config.support, unaware, "support")
         support = transitions(before, config.steps)
         aware = self.conditioned(support, len(tasks))
         after = sampler.collect(tasks, config.queries, aware, "query")
         self._extend_bank(support)
         generator = torch_generator(self.seed, sampler.iteration, "learning")
-        metrics = self._learn_to_compare(generator)
+        metrics = self._learn_to_compare(generator, sampler.iteration)
         metrics |= self._learn_to_act([(unaware, before), (aware, after)], generator)
         return {
             "return_before": float(before.returns.mean()),
@@ -207,14 +223,17 @@ class Metric(Agent):
         latest = slice(-self.config.bank, None)
         self.bank = Support(joined.transition[latest], joined.mask[latest])
 
-    def _learn_to_compare(self, generator: torch.Generator) -> Metrics:
+    def _learn_to_compare(self, generator: torch.Generator, time: int = 0) -> Metrics:
         """Assign episodes of the bank to their tasks, a few tasks at a time."""
+        config = self.config
+        rate = config.encoder_lr / (1 + time / config.encoder_settles)
+        self.encoder_optimizer.param_groups[0]["lr"] = rate
         bank = self.bank.filled()
         tasks, episodes = bank.mask.shape[:2]
         loss, matched = torch.zeros(()), torch.zeros(())
-        for _ in range(self.config.encoder_updates):
+        for _ in range(config.encoder_updates):
             leaves = {n: p.detach().requires_grad_() for n, p in self.encoder.items()}
-            some = torch.randperm(tasks, generator=generator)[: self.config.tasks]
+            some = torch.randperm(tasks, generator=generator)[: config.ways]
             order = torch.randperm(episodes, generator=generator)
             queries, classes = order.split([episodes // 2, episodes - episodes // 2])
             drawn = Support(bank.transition[some], bank.mask[some])
@@ -228,51 +247,34 @@ class Metric(Agent):
         return {"comparison_loss": float(loss.detach()), "matched": float(matched)}
 
     def _learn_to_act(
-        self,
-        rounds: list[tuple[Conditioned, Episodes]],
-        generator: torch.Generator,
+        self, rounds: list[tuple[Conditioned, Episodes]], generator: torch.Generator
     ) -> Metrics:
         """PPO on all steps, with the embeddings that they were made with."""
         config = self.config
-        parts = [self._steps(policy, episodes) for policy, episodes in rounds]
-        told, action, advantage, mask, old = (
-            torch.cat(column) for column in zip(*parts, strict=True)
-        )
-        kept = mask > 0
-        told, action, advantage, old = (
-            value[kept] for value in (told, action, advantage, old)
-        )
+        std = config.explore_std
+        with torch.no_grad():
+            parts = [
+                steps_of(policy, episodes, config.discount, config.gae_lambda, std)
+                for policy, episodes in rounds
+            ]
+        steps = Steps(*(torch.cat(column) for column in zip(*parts, strict=True)))
         divergence = torch.zeros(())
-        for some in minibatches(len(old), config.minibatches, config.epochs, generator):
+        for some in minibatches(
+            len(steps.told), config.minibatches, config.epochs, generator
+        ):
+            told, action, advantage, old = (column[some] for column in steps)
             leaves = {
                 n: p.detach().requires_grad_() for n, p in self.parameters.items()
             }
-            mean, log_std = gaussian(leaves, told[some])
-            log_ratio = log_probability(mean, log_std, action[some]) - old[some]
+            new, log_std = likelihood(leaves, told, action, std)
+            log_ratio = new - old
             ones = torch.ones_like(log_ratio)
-            gain = clipped_surrogate(log_ratio, advantage[some], ones, config.clip)
+            gain = clipped_surrogate(log_ratio, advantage, ones, config.clip)
             loss = -gain.mean() - config.entropy * gaussian_entropy(log_std)
             gradients = torch.autograd.grad(loss, list(leaves.values()))
             descend(self.optimizer, gradients, config.max_gradient)
             divergence = (torch.expm1(log_ratio) - log_ratio).mean().detach()
         return {"kl": float(divergence)}
-
-    def _steps(
-        self, policy: Conditioned, episodes: Episodes
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What PPO needs of each step, flattened over tasks, copies and time."""
-        config = self.config
-        returns = estimators.discounted_returns(episodes.reward, config.discount)
-        value = estimators.linear_baseline(episodes.observation, returns, episodes.mask)
-        advantage = estimators.generalised_advantages(
-            episodes.reward, value, episodes.mask, config.discount, config.gae_lambda
-        )
-        advantage = estimators.normalised(advantage, episodes.mask)
-        told = policy.told(episodes.observation).flatten(0, 2)
-        action = episodes.action.flatten(0, 2)
-        with torch.no_grad():
-            old = log_probability(*gaussian(self.parameters, told), action)
-        return told, action, advantage.flatten(), episodes.mask.flatten(), old
 
     # -- the contract ------------------------------------------------------------------
 
@@ -330,7 +332,7 @@ class Comparing:
 
     def act(self, percept: Percept) -> Tensor:
         """Explore, as the support episodes of the bank were made."""
-        return self.agent.conditioned(None, self.tasks).act(percept)
+        return self.agent.exploring(self.tasks).act(percept)
 
     def absorb(self, episodes: Episodes) -> None:
         """More support."""

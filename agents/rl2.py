@@ -170,7 +170,10 @@ class RL2(Agent):
     def adaptation(self, tasks: int) -> "Remembering":
         """A trial of each task, from an empty memory."""
         network = copy.deepcopy(self.network)  # training may go on beside it
-        return Remembering(Rememberer(network, tasks), self.config.deploy == "sample")
+        explores = self.config.deploy == "sample"
+        return Remembering(
+            Rememberer(network, tasks), explores, kept=self.config.episodes - 1
+        )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Weights, and Adam."""
@@ -190,20 +193,40 @@ class RL2(Agent):
 
 @dataclass
 class Remembering:
-    """Adapts by running: what it sees goes into its memory at every step."""
+    """Adapts by running: what it sees goes into its memory at every step.
+
+    No trial of training was longer than its last episode, so what a memory makes of
+    more is left to chance. From then on every episode starts from the memory as it was
+    at the start of that one, and still adapts within itself.
+    """
 
     policy: Rememberer
     explores: bool
     """Whether the deployed policy samples its actions."""
-    round: int = 1
+    kept: int
+    """Episodes that are remembered: those before the last one of a trial."""
+    seen: int = 0
+    """Episodes remembered so far."""
+
+    def __post_init__(self) -> None:
+        self.later = self.policy.settled(explore=True)
+
+    @property
+    def round(self) -> int:
+        """One episode after the other, as long as they are remembered."""
+        return 1 if self.seen < self.kept else 10**9
 
     def act(self, percept: Percept) -> Tensor:
         """The policy's action; it learns as it goes."""
-        return self.policy.act(percept)
+        acting = self.policy if self.seen < self.kept else self.later
+        return acting.act(percept)
 
     def absorb(self, episodes: Episodes) -> None:
         """Note the last reward; everything else is in the memory already."""
-        self.policy.absorb(episodes)
+        if self.seen < self.kept:
+            self.policy.absorb(episodes)
+            self.seen += 1
+            self.later = self.policy.settled(explore=True)
 
     def deployed(self) -> Settled:
         """The policy with its memory as it is now."""

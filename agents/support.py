@@ -1,11 +1,14 @@
 """What metric-based agents see of support episodes, and how a policy is told."""
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from metarl.learning.policies import Parameters, gaussian
+from metarl.learning import estimators
+from metarl.learning.policies import Parameters, gaussian, log_probability
 from metarl.world.rollout import Episodes, Percept
 
 
@@ -61,6 +64,8 @@ class Conditioned:
     known: Tensor
     """1 where there was support, else 0, (task,)."""
     explore: bool = True
+    std: Tensor | None = None
+    """Of its actions, in place of what was learnt."""
 
     def told(self, observation: Tensor) -> Tensor:
         """Observations with embedding and flag, (task, ..., size)."""
@@ -75,4 +80,55 @@ class Conditioned:
         mean, log_std = gaussian(self.parameters, self.told(percept.observation))
         if not self.explore:
             return mean
-        return mean + log_std.exp() * percept.noise
+        std = log_std.exp() if self.std is None else self.std
+        return mean + std * percept.noise
+
+
+class Steps(NamedTuple):
+    """What PPO needs of n steps."""
+
+    told: Tensor
+    """(n, size)."""
+    action: Tensor
+    """(n, action_size)."""
+    advantage: Tensor
+    """(n,)."""
+    log_probability: Tensor
+    """Of the actions when they were taken, (n,)."""
+
+
+def steps_of(
+    policy: Conditioned,
+    episodes: Episodes,
+    discount: float,
+    gae_lambda: float,
+    explore_std: float,
+) -> Steps:
+    """The steps that were made, over a baseline for each task."""
+    returns = estimators.discounted_returns(episodes.reward, discount)
+    value = estimators.linear_baseline(episodes.observation, returns, episodes.mask)
+    advantage = estimators.generalised_advantages(
+        episodes.reward, value, episodes.mask, discount, gae_lambda
+    )
+    advantage = estimators.normalised(advantage, episodes.mask)
+    made = episodes.mask > 0
+    told, action = policy.told(episodes.observation)[made], episodes.action[made]
+    old = likelihood(policy.parameters, told, action, explore_std)[0]
+    return Steps(told, action, advantage[made], old)
+
+
+def likelihood(
+    parameters: Parameters, told: Tensor, action: Tensor, explore_std: float
+) -> tuple[Tensor, Tensor]:
+    """Log density of actions, (n,), and the log deviations that are learnt.
+
+    Args:
+        parameters: of the policy.
+        told: as `Conditioned.told`, (n, size).
+        action: (n, action_size).
+        explore_std: standard deviation where there was no support.
+    """
+    mean, learnt = gaussian(parameters, told)
+    known = told[:, -1:] > 0
+    log_std = torch.where(known, learnt, math.log(explore_std))
+    return log_probability(mean[:, None], log_std, action[:, None])[:, 0], learnt

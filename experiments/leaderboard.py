@@ -12,7 +12,7 @@ figure are drawn anew after each cell. Empty cells are shown empty.
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,10 @@ def rounded(value: Any) -> Any:
 # -- from numbers to scores --------------------------------------------------------
 
 
+Found = dict[str, list[dict[str, Any]]]
+"""What was judged of a family: one entry a seed of each agent."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """One agent on one split of one family, over the seeds that are there."""
@@ -180,18 +184,16 @@ class Scores:
     """(seeds, tasks, points)."""
 
 
-def load(results: Path, family: str) -> dict[str, list[dict[str, Any]]]:
+def load(results: Path, family: str) -> Found:
     """Every judged agent of a family, one entry for each seed in order."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: Found = {}
     for path in sorted((results / family).glob("*.json")):
         agent = path.stem.rpartition("-")[0]
         found.setdefault(agent, []).append(read_json(path))
     return found
 
 
-def scores(
-    found: dict[str, list[dict[str, Any]]], agent: str, split: str
-) -> Scores | None:
+def scores(found: Found, agent: str, split: str) -> Scores | None:
     """Place an agent between the randomised policy and the oracle."""
     entries = [entry for entry in found.get(agent, ()) if split in entry["splits"]]
     references = [found.get(name) for name in REFERENCES]
@@ -227,68 +229,102 @@ def draw(results: Path, families: tuple[str, ...]) -> None:
         save(make_figure(results, families), results / "scores.png")
 
 
+ABOUT = f"""# Leaderboard
+
+All agents have the same meta-training steps and their default settings, and face the
+same held-out robots. Intervals are 95 % bootstrap intervals over seeds, then tasks
+(with one seed: over tasks alone). An empty row was not run yet.
+
+**Adaptation** is on `interpolation`: robots that were never met, from the train box.
+*Before* and *after*: mean return of the deployed policy without any episode and with
+the largest budget, {BUDGETS[-1]} episodes. *Gain*: yes where the intervals are apart.
+*Robot time*: median of the simulated seconds until S reaches {THRESHOLD}, and the share
+of tasks that *reached* it. *Worse*: share of tasks whose return fell by adapting.
+*Worst*: mean return of the worst 5 % after it.
+
+**Scores**: S is 0 for the domain-randomised policy without adaptation and 1 for the
+policy that sees the task; it is not clipped. Tasks where the latter is no better than
+the former are dropped. The area is the mean of S over the logarithm of the adaptation
+episodes; shown is its interquartile mean.
+
+![Scores against robot time](scores.png)
+"""
+ADAPTATION = (
+    *("before", "after", "gain", f"robot time to {THRESHOLD}", "reached"),
+    *("worse", "worst 5 %", "seeds", "meta-steps", "CPU hours"),
+)
+
+
 def make_table(results: Path, families: tuple[str, ...]) -> str:
     """All families, agents and measures, as markdown."""
-    lines = [
-        "# Leaderboard",
-        "",
-        "Score S: 0 is the domain-randomised policy without adaptation, 1 the policy",
-        "that sees the task; not clipped. Area: mean of S over the logarithm of the",
-        "adaptation episodes, 0 to the largest budget; interquartile mean over seeds",
-        "and tasks with 95 % bootstrap intervals (one seed: over tasks alone). Robot",
-        f"time: median simulated seconds until S reaches {THRESHOLD}, and the share of",
-        "interpolation tasks that reach it within the budget. Worse: share of tasks",
-        "whose return fell by adapting. Worst: mean return of the worst 5 % after it.",
-        "Tasks where the oracle is no better than the randomised policy are dropped.",
-        "All agents have the same meta-training steps and their default settings.",
-        "",
-        "![Scores against robot time](scores.png)",
-    ]
-    commands = set()
+    lines, commands = [ABOUT], set()
+    areas = [f"area, {split}" for split in SPLITS]
     for family in families:
         found = load(results, family)
-        lines += ["", f"## {family}", ""]
-        head = ["agent", *(f"area {split}" for split in SPLITS)]
-        head += [f"robot time to {THRESHOLD}", "reached", "worse", "worst 5 %"]
-        head += ["seeds", "meta-steps", "CPU hours"]
-        lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         known = [agent for group in CLASSES.values() for agent in group]
         others = [agent for agent in found if agent not in (*known, "oracle")]
-        for agent in (*known, *others, "oracle"):
-            lines.append(f"| {' | '.join(row(found, agent))} |")
-            commands |= {entry["command"] for entry in found.get(agent, ())}
-    lines += ["", "Commands:", "", *(f"- `{command}`" for command in sorted(commands))]
+        shown = [*known, *others, "oracle"]
+        lines += [f"## {family}", "", *table(ADAPTATION, shown, found, adaptation_row)]
+        lines += ["", *table(areas, shown, found, score_row), ""]
+        commands |= {entry["command"] for some in found.values() for entry in some}
+    lines += ["Commands:", "", *(f"- `{command}`" for command in sorted(commands))]
     return "\n".join([*lines, ""])
 
 
-def row(found: dict[str, list[dict[str, Any]]], agent: str) -> list[str]:
-    """The cells of one agent; empty where it was not judged."""
-    cells = [f"`{agent}`"]
+def table(
+    head: Sequence[str], agents: list[str], found: Found, row: Callable[..., list[str]]
+) -> list[str]:
+    """One line for each agent; empty cells where it was not judged."""
+    lines = [f"| agent | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+    for agent in agents:
+        cells = row(found, agent) or [""] * len(head)
+        lines.append(f"| `{agent}` | {' | '.join(cells)} |")
+    return lines
+
+
+def adaptation_row(found: Found, agent: str) -> list[str]:
+    """How an agent adapts to new robots from the train box, and at what cost."""
+    judged = scores(found, agent, "interpolation")
+    if judged is None:
+        return []
+    before, after = (
+        statistics.interval(judged.returns[..., point], "mean") for point in (0, -1)
+    )
+    times = statistics.time_to_threshold(judged.seconds, judged.score, THRESHOLD)
+    times = times[~np.isnan(times)]
+    middle = np.median(times) if len(times) else np.inf
+    share = statistics.share_made_worse(judged.returns[..., 0], judged.returns[..., -1])
+    entries = found[agent]
+    return [
+        with_interval(before),
+        with_interval(after),
+        "yes" if after.low > before.high else "no",
+        f"{middle:.3g} s" if np.isfinite(middle) else "not reached",
+        f"{np.isfinite(times).mean():.0%}" if len(times) else "",
+        f"{share:.0%}",
+        f"{statistics.worst_mean(judged.returns[..., -1]):.4g}",
+        str(len(entries)),
+        f"{np.mean([entry['control_steps'] for entry in entries]) / 1e6:.1f}M",
+        f"{np.mean([entry['cpu_hours'] for entry in entries]):.2f}",
+    ]
+
+
+def score_row(found: Found, agent: str) -> list[str]:
+    """The area under S of an agent on each split."""
+    cells = []
     for split in SPLITS:
         judged = scores(found, agent, split)
         if judged is None or np.isnan(judged.score).all():
             cells.append("")
             continue
         area = statistics.area_under_curve(judged.episodes, judged.score)
-        value = statistics.interval(area)
-        cells.append(f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]")
-    judged = scores(found, agent, "interpolation")
-    if judged is None:
-        return [*cells, *[""] * 7]
-    times = statistics.time_to_threshold(judged.seconds, judged.score, THRESHOLD)
-    times = times[~np.isnan(times)]
-    reached = np.isfinite(times)
-    middle = np.median(times) if len(times) else np.nan
-    cells.append(f"{middle:.3g} s" if np.isfinite(middle) else "not reached")
-    cells.append(f"{reached.mean():.0%}" if len(times) else "")
-    before, after = judged.returns[..., 0], judged.returns[..., -1]
-    cells.append(f"{statistics.share_made_worse(before, after):.0%}")
-    cells.append(f"{statistics.worst_mean(after):.4g}")
-    entries = found[agent]
-    cells.append(str(len(entries)))
-    cells.append(f"{np.mean([entry['control_steps'] for entry in entries]) / 1e6:.1f}M")
-    cells.append(f"{np.mean([entry['cpu_hours'] for entry in entries]):.2f}")
+        cells.append(with_interval(statistics.interval(area), ".2f"))
     return cells
+
+
+def with_interval(value: statistics.Estimate, form: str = ".1f") -> str:
+    """A value and its interval."""
+    return f"{value.value:{form}} [{value.low:{form}}, {value.high:{form}}]"
 
 
 def make_figure(results: Path, families: tuple[str, ...]) -> Figure:

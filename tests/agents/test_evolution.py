@@ -89,10 +89,16 @@ def test_a_lucky_pivot_is_found_out(family):
 
 
 def test_one_step_moves_along_the_es_gradient_by_hand(family):
-    agent = ESMAML(family, ESMAML.Config(inner_lr=0.5, inner_sigma=0.1), seed=0)
+    config = ESMAML.Config(inner_lr=0.5, inner_sigma=0.1, trials=2)
+    agent = ESMAML(family, config, seed=0)
     directions = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
     moved = agent.moved(torch.zeros(1, 2), directions, torch.tensor([[4.0, 2.0]]))
     torch.testing.assert_close(moved, torch.tensor([[0.5 * 1.0 / 0.1, 0.0]]))
+    # The same two as the beginning of a round of eight move a quarter as far.
+    config = ESMAML.Config(inner_lr=0.5, inner_sigma=0.1, trials=8)
+    agent = ESMAML(family, config, seed=0)
+    part = agent.moved(torch.zeros(1, 2), directions, torch.tensor([[4.0, 2.0]]))
+    torch.testing.assert_close(part, moved / 4)
     alone = agent.moved(torch.zeros(1, 2), directions[:, :1], torch.tensor([[4.0]]))
     assert (alone == 0).all()
 

@@ -164,6 +164,30 @@ def test_deployed_policy_learns_from_every_episode_so_far(family):
     )
 
 
+def test_steps_beyond_those_of_training_are_halved(family):
+    """What a second whole step would do, and half of it."""
+    agents = [
+        MAML(family, MAML.Config(hidden=(8,), episodes=2, later_step=share), seed=0)
+        for share in (1.0, 0.5)
+    ]
+    assert MAML.Config().later_step == 0.5
+    sampler = Sampler(family, seed=0)
+    tasks = sampler.tasks(3)
+    adaptations = [agent.adaptation(3) for agent in agents]
+    first, second = (
+        sampler.collect(tasks, 2, adaptations[0], name) for name in ("a", "b")
+    )
+    for adaptation in adaptations:
+        adaptation.absorb(first)
+    once, same = (a.parameters["weight0"] for a in adaptations)
+    assert torch.equal(once, same)
+    for adaptation in adaptations:
+        adaptation.absorb(second)
+    whole, half = (a.parameters["weight0"] for a in adaptations)
+    assert not torch.equal(whole, once)
+    torch.testing.assert_close(half, (once + whole) / 2)
+
+
 def test_unflatten_keeps_names(family):
     agent = agent_of(family, MAML)
     assert list(unflatten(flatten(agent.parameters), agent.parameters)) == list(

@@ -1,14 +1,16 @@
 """The four comparators on vectors worked out by hand, and what they share."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from metarl.agents.comparators import Matching, Prototypical, Relation, Siamese
 from metarl.agents.metric import Comparing, MetricConfig
-from metarl.agents.support import Support, transitions
+from metarl.agents.support import Support, likelihood, transitions
 from metarl.learning.agent import Sampler
+from metarl.learning.policies import gaussian
 from metarl.randomness import torch_generator
 from metarl.registry import make_family
 from metarl.world.environment import Environment
@@ -70,7 +72,8 @@ def test_matching_scores_by_hand(family):
 def test_siamese_scores_and_loss_by_hand(family):
     agent = make(Siamese, family)
     # Pairs with the first task: 1, 1 + 4, 1, 1 + 4; with the second: 2, 10, 10, 18.
-    assert agent.score({}, NEW, KNOWN).tolist() == [[-3.0, -10.0]]
+    sharp = agent.SHARPNESS
+    assert agent.score({}, NEW, KNOWN).tolist() == [[-3.0 * sharp, -10.0 * sharp]]
     queries = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])
     classes = torch.tensor([[[0.5, 0.0]], [[5.0, 0.0]]])
     own = (0.5**2 + 4.0**2) / 2  # drawn together
@@ -146,6 +149,32 @@ def test_without_support_nothing_is_claimed(family):
     low, high = prototypes.amin(0), prototypes.amax(0)
     assert (told.embedding >= low - 1e-5).all()
     assert (told.embedding <= high + 1e-5).all()
+
+
+def test_it_explores_widely_as_long_as_it_knows_nothing(family):
+    """However little noise was left by training; and it ships no more than that."""
+    agent = Prototypical(family, replace(SMALL, explore_std=2.0), seed=0)
+    agent.parameters["log_std"].fill_(math.log(0.01))
+    adaptation = agent.adaptation(1)
+    world = Environment(family, family.tasks("far", 1), 200)
+    wide = collect(world, adaptation, seed=0).action[0, :, 0]
+    narrow = collect(world, adaptation.deployed(), seed=0).action[0, :, 0]
+    assert wide.std(0).mean() == pytest.approx(2.0, rel=0.1)
+    assert narrow.std(0).mean() == pytest.approx(0.01, rel=0.1)
+
+
+def test_likelihoods_are_those_of_the_noise_that_was_made(family):
+    agent = make(Prototypical, family)
+    agent.parameters["log_std"].fill_(math.log(0.5))
+    told = torch.zeros(2, 2 + SMALL.embedding + 1)
+    told[1, -1] = 1  # the second knows its task
+    action = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    found, learnt = likelihood(agent.parameters, told, action, explore_std=2.0)
+    mean = gaussian(agent.parameters, told)[0]
+    for row, std in enumerate((2.0, 0.5)):
+        normal = torch.distributions.Normal(mean[row], std)
+        torch.testing.assert_close(found[row], normal.log_prob(action[row]).sum())
+    assert learnt.exp().tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_the_bank_keeps_the_latest_tasks(family):

@@ -158,3 +158,23 @@ def test_a_settled_policy_starts_every_episode_from_what_was_learnt(kind, family
     assert torch.equal(once.action, twice.action)
     assert not torch.equal(once.action, fresh.action)
     assert all(map(torch.equal, state, adaptation.policy.state))
+
+
+@pytest.mark.parametrize("kind", [RL2, MANN])
+def test_no_more_is_remembered_than_in_training(kind, family):
+    """Trials of three episodes: the third starts from the memory of two, and so does
+    every later one, wherever they run."""
+    agent = kind(family, kind.Config(tasks=2, episodes=3, units=8), seed=0)
+    adaptation = agent.adaptation(2)
+    world = Environment(family, family.tasks("train", 2))
+    for episode in range(2):
+        assert adaptation.round == 1
+        adaptation.absorb(collect(world, adaptation, seed=episode))
+    kept = adaptation.deployed().state
+    assert adaptation.round > 1
+    query = Environment(family, family.tasks("train", 2), copies=3)
+    third = collect(query, adaptation, seed=2)
+    assert torch.equal(third.action, collect(query, adaptation.deployed(), 2).action)
+    adaptation.absorb(third)
+    assert all(map(torch.equal, kept, adaptation.deployed().state))
+    assert torch.equal(third.action, collect(query, adaptation, seed=2).action)
