@@ -50,7 +50,7 @@ class ESMAMLConfig:
     """Standard deviation of the perturbations that adapt."""
     inner_lr: float = 0.05
     """Step size of the ES gradient that adapts."""
-    lr: float = 0.02
+    lr: float = 0.05
     """Step size of the outer Adam."""
     hidden: tuple[int, ...] = ()
     """Units of the policy's hidden layers; none is a linear policy."""

@@ -10,6 +10,7 @@ They tell what meta-training is worth: `scratch`, `finetune` and `hill-climb` ha
 same adaptation from another start. Observations stay normalised as in training.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +40,10 @@ from metarl.world.rollout import Percept
 class FinetuneConfig(TuningConfig, PPOConfig):
     """Hyper-parameters of domain randomisation and of PPO on the target robot."""
 
+    tuning_std: float = 0.6
+    """Least standard deviation with which it explores on the robot. A policy that
+    training made sure of itself would find nothing new there."""
+
 
 class Finetune(Randomized):
     """The randomised policy, tuned to each robot by PPO."""
@@ -52,6 +57,8 @@ class Finetune(Randomized):
         policies = [new_policy(*layers, seed=0) for _ in range(tasks)]
         for policy in policies:
             policy.load_state_dict(twin.policy.state_dict())
+            with torch.no_grad():
+                policy.log_std.clamp_(min=math.log(self.config.tuning_std))
         # The value network has learnt returns in these units.
         tensors, _ = self.state()
         variance = tensors.get("statistics/return/var", torch.ones(())).float()

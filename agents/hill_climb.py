@@ -28,6 +28,8 @@ class HillClimbConfig(ESMAMLConfig):
     """Adaptation steps in training."""
     trials: int = 5
     """Episodes of an adaptation step: the pivot's, and one of each perturbation."""
+    lr: float = 0.02
+    """Step size of the outer Adam."""
 
 
 class HillClimb(ESMAML):

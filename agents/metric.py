@@ -69,7 +69,7 @@ class MetricConfig:
     """Steps of an episode that the encoder sees, evenly spaced."""
     encoder_lr: float = 3e-3
     """First step size of the encoder's Adam."""
-    encoder_settles: int = 30
+    encoder_settles: int = 10
     """Meta-iterations after which that has halved; it goes on falling, so that
     embeddings come to rest and the policy can learn what they mean."""
     encoder_updates: int = 60

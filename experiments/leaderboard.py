@@ -245,9 +245,11 @@ of tasks that *reached* it. *Worse*: share of tasks whose return fell by adaptin
 **Scores**: S is 0 for the domain-randomised policy without adaptation and 1 for the
 policy that sees the task; it is not clipped. Tasks where the latter is no better than
 the former are dropped. The area is the mean of S over the logarithm of the adaptation
-episodes; shown is its interquartile mean.
+episodes; shown is its interquartile mean. It is 1 for an agent that knows at once.
 
 ![Scores against robot time](scores.png)
+
+## Area under S
 """
 ADAPTATION = (
     *("before", "after", "gain", f"robot time to {THRESHOLD}", "reached"),
@@ -255,9 +257,28 @@ ADAPTATION = (
 )
 
 
+def overview(results: Path, families: tuple[str, ...]) -> list[str]:
+    """The area under S on known and on held-out ranges, a line for each agent."""
+    every = {family: load(results, family) for family in families}
+    judged = {family: found for family, found in every.items() if found}
+    splits = ("interpolation", "near")
+    head = [f"{family}, {split}" for family in judged for split in splits]
+    lines = [f"| | agent | {' | '.join(head)} |", "|---" * (len(head) + 2) + "|"]
+    for kind, agents in CLASSES.items():
+        for agent in agents:
+            cells = [
+                area(found, agent, split)
+                for found in judged.values()
+                for split in splits
+            ]
+            lines.append(f"| {kind} | `{agent}` | {' | '.join(cells)} |")
+            kind = ""
+    return lines
+
+
 def make_table(results: Path, families: tuple[str, ...]) -> str:
     """All families, agents and measures, as markdown."""
-    lines, commands = [ABOUT], set()
+    lines, commands = [ABOUT, *overview(results, families), ""], set()
     areas = [f"area, {split}" for split in SPLITS]
     for family in families:
         found = load(results, family)
@@ -311,15 +332,16 @@ def adaptation_row(found: Found, agent: str) -> list[str]:
 
 def score_row(found: Found, agent: str) -> list[str]:
     """The area under S of an agent on each split."""
-    cells = []
-    for split in SPLITS:
-        judged = scores(found, agent, split)
-        if judged is None or np.isnan(judged.score).all():
-            cells.append("")
-            continue
-        area = statistics.area_under_curve(judged.episodes, judged.score)
-        cells.append(with_interval(statistics.interval(area), ".2f"))
-    return cells
+    return [area(found, agent, split) for split in SPLITS]
+
+
+def area(found: Found, agent: str, split: str) -> str:
+    """The area under S with its interval; empty where nothing was judged."""
+    judged = scores(found, agent, split)
+    if judged is None or np.isnan(judged.score).all():
+        return ""
+    values = statistics.area_under_curve(judged.episodes, judged.score)
+    return with_interval(statistics.interval(values), ".2f")
 
 
 def with_interval(value: statistics.Estimate, form: str = ".1f") -> str:

@@ -1,10 +1,12 @@
 """Baselines that go on from domain randomisation: where they start, what they try."""
 
+import math
+
 import pytest
 import torch
 
 from metarl.agents.baselines import PPOConfig, Randomized
-from metarl.agents.finetune import Finetune, FinetuneClimb
+from metarl.agents.finetune import Finetune, FinetuneClimb, copied
 from metarl.agents.tuning import actor
 from metarl.learning.agent import Sampler
 from metarl.registry import make_family
@@ -70,6 +72,16 @@ def test_before_its_first_update_finetune_explores_around_the_randomized_policy(
     torch.testing.assert_close(
         adaptation.actors.log_std, finetune.policy.log_std.expand(3, -1)
     )
+
+
+def test_finetune_explores_no_less_than_it_is_told(finetune):
+    """Where training left less noise; what it left more of, stays."""
+    twin = copied(finetune)
+    with torch.no_grad():
+        twin.policy.log_std.copy_(torch.tensor([math.log(0.1), math.log(0.9)]))
+    std = twin.adaptation(3).actors.log_std.exp()
+    torch.testing.assert_close(std, torch.tensor([0.6, 0.9]).expand(3, -1))
+    assert float(twin.policy.log_std[0].exp()) == pytest.approx(0.1)
 
 
 def test_finetune_learns_on_the_robot_and_the_agent_stays(finetune, world):
