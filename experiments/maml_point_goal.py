@@ -18,8 +18,8 @@ ROW = Row(
         "random (paper)": (-82.7, -58.0, -53.8, -46.8),
     },
     oracle=-2.3,
-    agent_config={"tasks": 40},
+    agent_config={"tasks": 20},
 )
 
 if __name__ == "__main__":
-    reproduce(ROW, __doc__, steps=16_000_000)
+    reproduce(ROW, __doc__, steps=40_000_000)

@@ -41,6 +41,13 @@ def test_its_pictures_and_links_exist():
             assert (ROOT / target).exists(), target
 
 
+def test_its_leaderboard_is_the_one_in_results():
+    page = (ROOT / "results/leaderboard/README.md").read_text()
+    table = page.split("## Area under S\n\n")[1].split("\n\n")[0]
+    assert table.startswith("| | agent |")
+    assert table in README
+
+
 @pytest.mark.slow
 def test_its_robot_learns_to_find_out_that_a_motor_is_wired_backwards(tmp_path):
     options = ["--steps", "400000", "--out", str(tmp_path)]
