@@ -353,12 +353,13 @@ def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
     """S against robot seconds, a row for each family and a column for each split."""
     shown = [family for family in families if load(results, family)]
     splits = SPLITS[:3]
-    figure = Figure(figsize=(4.2 * len(splits) + 2.4, 3.4 * len(shown)), dpi=110)
+    figure = Figure(figsize=(4.2 * len(splits) + 2.4, 3.4 * len(shown) + 1), dpi=110)
     grid = figure.subplots(len(shown), len(splits), squeeze=False)
     handles: dict[str, Any] = {}
     for axes_row, family in zip(grid, shown, strict=True):
         found = load(results, family)
         for axes, split in zip(axes_row, splits, strict=True):
+            times: list[float] = []
             for kind, agents in CLASSES.items():
                 for agent, style in zip(agents, STYLES, strict=False):
                     judged = scores(found, agent, split)
@@ -368,11 +369,18 @@ def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
                         judged.score.reshape(-1, len(judged.episodes)), 0
                     )
                     seconds = judged.seconds.mean((0, 1))
+                    times.extend(seconds)
                     (line,) = axes.plot(
-                        seconds, centre, color=COLOURS[kind], linestyle=style, lw=1.6
+                        *(seconds, centre),
+                        color=COLOURS[kind],
+                        linestyle=style,
+                        lw=1.6,
+                        marker=".",
                     )
                     handles.setdefault(agent, line)
-            axes.set_xscale("symlog", linthresh=1.0)
+            # Linear up to about the end of the first episode, logarithmic from there.
+            first = np.log10(min((x for x in times if x > 0), default=1.0))
+            axes.set_xscale("symlog", linthresh=10 ** round(first), linscale=0.5)
             axes.set_xlim(left=0)
             axes.set_ylim(-1.0, 1.3)
             for level in (0, 1):
@@ -385,7 +393,7 @@ def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
     figure.legend(
         handles.values(), handles.keys(), loc="center right", frameon=False, fontsize=9
     )
-    figure.tight_layout(rect=(0, 0, 0.87, 1))
+    figure.tight_layout(rect=(0, 0, 0.88, 1))
     return figure
 
 
