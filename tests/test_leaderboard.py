@@ -1,0 +1,79 @@
+"""The leaderboard's table, worked out by hand."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from metarl.files import write_json
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+import leaderboard
+
+# Two tasks: the oracle is worth 10 on one and 20 on the other.
+REFERENCES = {"randomized": [[0, 0]] * 3, "oracle": [[10, 20]] * 3}
+SECONDS = [[0, 0], [2, 2], [8, 6]]
+
+
+def entry(returns):
+    points = [
+        {"episodes": episodes, "seconds": seconds, "return": value, "success": None}
+        for episodes, seconds, value in zip((0, 1, 3), SECONDS, returns, strict=True)
+    ]
+    return {
+        "command": "python experiments/leaderboard.py",
+        "control_steps": 2_000_000,
+        "cpu_hours": 0.5,
+        "splits": {"interpolation": points},
+    }
+
+
+@pytest.fixture
+def results(tmp_path):
+    for agent, returns in REFERENCES.items():
+        write_json(tmp_path / f"point-goal/{agent}-0.json", entry(returns))
+    # Scores 0, 0.5 and 1 of the first task; 0, 1 and 1 of the second.
+    agent = entry([[0, 0], [5, 20], [10, 20]])
+    write_json(tmp_path / "point-goal/maml-0.json", agent)
+    return tmp_path
+
+
+def test_scores_and_area_by_hand(results):
+    found = leaderboard.load(results, "point-goal")
+    judged = leaderboard.scores(found, "maml", "interpolation")
+    assert judged.score.tolist() == [[[0, 0.5, 1], [0, 1, 1]]]
+    # Over log(1 + episodes) = 0, 1, 2 in units of log 2: (0.25 + 0.75) / 2 and
+    # (0.5 + 1) / 2; their mean.
+    assert leaderboard.area(found, "maml", "interpolation").startswith("0.62 [")
+    assert leaderboard.area(found, "maml", "near") == ""
+    assert leaderboard.area(found, "rl2", "interpolation") == ""
+
+
+def test_a_row_by_hand(results):
+    found = leaderboard.load(results, "point-goal")
+    row = leaderboard.adaptation_row(found, "maml")
+    assert dict(zip(leaderboard.ADAPTATION, row, strict=True)) == {
+        "before": "0.0 [0.0, 0.0]",
+        "after": "15.0 [10.0, 20.0]",
+        "gain": "yes",
+        "robot time to 0.8": "5 s",  # 8 s and 2 s
+        "reached": "100%",
+        "worse": "0%",
+        "worst 5 %": "10",
+        "seeds": "1",
+        "meta-steps": "2.0M",
+        "CPU hours": "0.50",
+    }
+    assert leaderboard.adaptation_row(found, "rl2") == []
+
+
+def test_what_was_not_judged_is_an_empty_row(results):
+    page = leaderboard.make_table(results, ("point-goal",))
+    assert "| memory | `rl2` |  |  |" in page
+    assert "| gradient | `maml` | 0.62 [" in page
+
+
+def test_without_references_nothing_is_placed(results):
+    (results / "point-goal/oracle-0.json").unlink()
+    found = leaderboard.load(results, "point-goal")
+    assert leaderboard.scores(found, "maml", "interpolation") is None
