@@ -30,8 +30,8 @@ from metarl.registry import names
 
 STEPS = {
     "point-goal": 2_000_000,
-    "cheetah-direction": 4_000_000,
-    "cheetah-dynamics": 4_000_000,
+    "cheetah-direction": 8_000_000,
+    "cheetah-dynamics": 8_000_000,
     "quadruped-battery": 4_000_000,
     "rover-goal": 3_000_000,
     "arm-lift": 3_000_000,
