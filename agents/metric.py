@@ -11,6 +11,9 @@ the task embedding on which one policy is conditioned:
                                                   standardised over the bank
     a   ~ policy(o, z, 1)                         and policy(o, 0, 0) without support
 
+Without support the policy explores with noise that does not shrink: as it grew sure of
+itself, so would its episodes grow alike, whatever the task.
+
 The encoder learns from the comparison alone: some episodes of each task of a batch are
 the classes, the others are to be assigned to them. The policy learns by PPO. The
 comparators differ in score and loss, and in nothing else: see `comparators`.
@@ -204,7 +207,8 @@ class Metric(Agent):
         unaware = self.exploring(len(tasks))
         before = sampler.collect(tasks, config.support, unaware, "support")
         support = transitions(before, config.steps)
-        aware = self.conditioned(support, len(tasks))
+        knows = bool(self.bank.mask.any())  # not in the first iteration
+        aware = self.conditioned(support, len(tasks)) if knows else unaware
         after = sampler.collect(tasks, config.queries, aware, "query")
         self._extend_bank(support)
         generator = torch_generator(self.seed, sampler.iteration, "learning")
