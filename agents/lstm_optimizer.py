@@ -48,6 +48,9 @@ class LSTMOptimizerConfig(ProMPConfig):
     """Episodes a task in each round: before, between and after adaptation steps."""
     updates: int = 3
     """Updates on each round of episodes."""
+    max_inner_gradient: float = 10.0
+    """A task's gradient longer than this is shortened: probability ratios of later
+    updates on the same episodes have no bound."""
     units: int = 8
     """Units of the layer that remembers gradients and losses."""
     forget_bias: float = 6.0
@@ -155,9 +158,12 @@ class LSTMOptimizer(ProMP):
         }
 
     def told(self, policy: Parameters, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss, (task,), and gradient, (task, coordinate), held constant."""
+        """Loss, (task,), and gradient, (task, coordinate), shortened and constant."""
         point = leaves(policy)
         with torch.enable_grad():
             loss = surrogate(point, batch)
             gradients = torch.autograd.grad(loss.sum(), list(point.values()))
-        return loss.detach(), torch.cat([g.flatten(1) for g in gradients], 1)
+        gradient = torch.cat([g.flatten(1) for g in gradients], 1)
+        length = gradient.norm(dim=1, keepdim=True)
+        share = (self.config.max_inner_gradient / length).clamp(max=1)
+        return loss.detach(), gradient * share

@@ -22,6 +22,7 @@ import tyro
 from matplotlib.figure import Figure
 
 import metarl
+from metarl.errors import RunError
 from metarl.evaluation import statistics
 from metarl.evaluation.protocol import BUDGETS
 from metarl.files import read_json, replacing, write_json
@@ -93,16 +94,25 @@ def main(arguments: Arguments) -> None:
     """Fill the cells one by one."""
     results = arguments.out / "quick" if arguments.quick else arguments.results
     command = shlex.join(["python", *sys.argv])
+    failed = []
     if not arguments.draw:
         for seed, family, agent in cells(arguments):
             path = results / family / f"{agent}-{seed}.json"
             if path.exists():
                 continue
             print(f"{family}, {agent}, seed {seed}", flush=True)
-            write_json(path, run_cell(arguments, family, agent, seed, command))
+            try:
+                cell = run_cell(arguments, family, agent, seed, command)
+            except RunError as error:  # its cell stays empty, the others go on
+                failed.append(f"{family}, {agent}, seed {seed}: {error}")
+                print(failed[-1], flush=True)
+                continue
+            write_json(path, cell)
             draw(results, arguments.families)
     draw(results, arguments.families)
     print(f"Written: {results}")
+    if failed:
+        sys.exit("\n".join(["Failed:", *failed]))
 
 
 def cells(arguments: Arguments) -> Iterator[tuple[int, str, str]]:

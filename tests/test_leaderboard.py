@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from metarl.errors import RunError
 from metarl.files import write_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
@@ -77,3 +78,22 @@ def test_without_references_nothing_is_placed(results):
     (results / "point-goal/oracle-0.json").unlink()
     found = leaderboard.load(results, "point-goal")
     assert leaderboard.scores(found, "maml", "interpolation") is None
+
+
+def test_a_run_that_fails_leaves_its_cell_empty_and_the_others_go_on(
+    tmp_path, monkeypatch
+):
+    def run_cell(arguments, family, agent, seed, command):
+        if agent == "maml":
+            raise RunError("An action is NaN.")
+        return entry([[0, 0], [5, 20], [10, 20]])
+
+    monkeypatch.setattr(leaderboard, "run_cell", run_cell)
+    arguments = leaderboard.Arguments(
+        families=("point-goal",), agents=("maml", "rl2"), seeds=(0,), results=tmp_path
+    )
+    with pytest.raises(SystemExit, match="point-goal, maml, seed 0: An action is NaN"):
+        leaderboard.main(arguments)
+    judged = {path.name for path in (tmp_path / "point-goal").iterdir()}
+    assert judged == {"randomized-0.json", "oracle-0.json", "rl2-0.json"}
+    assert "| memory | `rl2` |" in (tmp_path / "README.md").read_text()

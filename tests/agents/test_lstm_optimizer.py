@@ -135,3 +135,18 @@ def test_an_iteration_teaches_the_start_and_the_lstm(family):
     assert metrics["improvement"] > 0
     for name, p in agent.parameters.items():
         assert not torch.equal(p, before[name]), name
+
+
+def test_a_long_gradient_is_shortened_for_its_task_alone(family):
+    agent = agent_of(family, LSTMOptimizer)
+    batch = batch_of(agent, 0)
+    policy = start_of(agent)
+    _, plain = agent.told(policy, batch)
+    batch.advantage[1] *= 1e6
+    _, shortened = agent.told(policy, batch)
+    lengths = shortened.norm(dim=1)
+    assert float(lengths[1]) == pytest.approx(agent.config.max_inner_gradient)
+    torch.testing.assert_close(shortened[[0, 2]], plain[[0, 2]])
+    torch.testing.assert_close(
+        shortened[1] / lengths[1], plain[1] / plain[1].norm(), rtol=1e-9, atol=1e-12
+    )
