@@ -109,7 +109,7 @@ class Siamese(Metric):
     def score(self, parameters: Parameters, new: Tensor, known: Tensor) -> Tensor:
         """Minus the mean squared distance of all pairs of episodes."""
         distance = (new[:, None, :, None] - known[None, :, None]).square().sum(-1)
-        return -4 * distance.mean((-2, -1))
+        return -self.SHARPNESS * distance.mean((-2, -1))
 
     def loss(self, parameters: Parameters, queries: Tensor, classes: Tensor) -> Tensor:
         """Contrastive: draw pairs of one task together, push others apart."""

@@ -40,6 +40,8 @@ SMALLEST = 10.0
 class LSTMOptimizerConfig(ProMPConfig):
     """Hyper-parameters of the LSTM optimiser."""
 
+    later_step: float = 1.0
+    """Share of a step that is taken after as many as in training: its gates decide."""
     inner_steps: int = 2
     """Rounds of episodes that it updates on in training."""
     tasks: int = 14
