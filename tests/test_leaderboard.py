@@ -10,6 +10,7 @@ from metarl.files import write_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 import leaderboard
+import leaderboard_page as page
 
 # Two tasks: the oracle is worth 10 on one and 20 on the other.
 REFERENCES = {"randomized": [[0, 0]] * 3, "oracle": [[10, 20]] * 3}
@@ -40,20 +41,20 @@ def results(tmp_path):
 
 
 def test_scores_and_area_by_hand(results):
-    found = leaderboard.load(results, "point-goal")
-    judged = leaderboard.scores(found, "maml", "interpolation")
+    found = page.load(results, "point-goal")
+    judged = page.scores(found, "maml", "interpolation")
     assert judged.score.tolist() == [[[0, 0.5, 1], [0, 1, 1]]]
     # Over log(1 + episodes) = 0, 1, 2 in units of log 2: (0.25 + 0.75) / 2 and
     # (0.5 + 1) / 2; their mean.
-    assert leaderboard.area(found, "maml", "interpolation").startswith("0.62 [")
-    assert leaderboard.area(found, "maml", "near") == ""
-    assert leaderboard.area(found, "rl2", "interpolation") == ""
+    assert page.area(found, "maml", "interpolation").startswith("0.62 [")
+    assert page.area(found, "maml", "near") == ""
+    assert page.area(found, "rl2", "interpolation") == ""
 
 
 def test_a_row_by_hand(results):
-    found = leaderboard.load(results, "point-goal")
-    row = leaderboard.adaptation_row(found, "maml")
-    assert dict(zip(leaderboard.ADAPTATION, row, strict=True)) == {
+    found = page.load(results, "point-goal")
+    row = page.adaptation_row(found, "maml")
+    assert dict(zip(page.ADAPTATION, row, strict=True)) == {
         "before": "0.0 [0.0, 0.0]",
         "after": "15.0 [10.0, 20.0]",
         "gain": "yes",
@@ -65,19 +66,19 @@ def test_a_row_by_hand(results):
         "meta-steps": "2.0M",
         "CPU hours": "0.50",
     }
-    assert leaderboard.adaptation_row(found, "rl2") == []
+    assert page.adaptation_row(found, "rl2") == []
 
 
 def test_what_was_not_judged_is_an_empty_row(results):
-    page = leaderboard.make_table(results, ("point-goal",))
-    assert "| memory | `rl2` |  |  |" in page
-    assert "| gradient | `maml` | 0.62 [" in page
+    text = page.make_table(results, ("point-goal",))
+    assert "| memory | `rl2` |  |  |" in text
+    assert "| gradient | `maml` | 0.62 [" in text
 
 
 def test_without_references_nothing_is_placed(results):
     (results / "point-goal/oracle-0.json").unlink()
-    found = leaderboard.load(results, "point-goal")
-    assert leaderboard.scores(found, "maml", "interpolation") is None
+    found = page.load(results, "point-goal")
+    assert page.scores(found, "maml", "interpolation") is None
 
 
 def test_a_run_that_fails_leaves_its_cell_empty_and_the_others_go_on(

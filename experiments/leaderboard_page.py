@@ -1,0 +1,276 @@
+"""The leaderboard's page: from returns for each task to scores, table and figure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from metarl.evaluation import statistics
+from metarl.evaluation.protocol import BUDGETS
+from metarl.files import read_json, replacing
+from metarl.pictures.plots import save
+
+CLASSES = {
+    "gradient": (
+        "maml",
+        "fomaml",
+        "meta-sgd",
+        "promp",
+        "reptile",
+        "lstm-optimizer",
+    ),
+    "memory": ("rl2", "mann", "metanet"),
+    "metric": ("siamese", "matching", "relation", "prototypical"),
+    "evolution": ("es-maml", "hill-climb"),
+    "baseline": ("randomized", "finetune", "finetune-climb", "scratch"),
+}
+COLOURS = {
+    "gradient": "#4480C0",
+    "memory": "#2A9648",
+    "metric": "#B0509A",
+    "evolution": "#CCA133",
+    "baseline": "#8A8F98",
+}
+STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+SPLITS = ("interpolation", "near", "far", "structure")
+THRESHOLD = 0.8
+REFERENCES = ("randomized", "oracle")
+"""Run first: they place the others between 0 and 1."""
+
+
+# -- from numbers to scores --------------------------------------------------------
+
+
+Found = dict[str, list[dict[str, Any]]]
+"""What was judged of a family: one entry a seed of each agent."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One agent on one split of one family, over the seeds that are there."""
+
+    episodes: list[int]
+    seconds: np.ndarray
+    """(seeds, tasks, points)."""
+    score: np.ndarray
+    """(seeds, tasks, points); NaN where there is nothing to gain."""
+    returns: np.ndarray
+    """(seeds, tasks, points)."""
+
+
+def load(results: Path, family: str) -> Found:
+    """Every judged agent of a family, one entry for each seed in order."""
+    found: Found = {}
+    for path in sorted((results / family).glob("*.json")):
+        agent = path.stem.rpartition("-")[0]
+        found.setdefault(agent, []).append(read_json(path))
+    return found
+
+
+def scores(found: Found, agent: str, split: str) -> Scores | None:
+    """Place an agent between the randomised policy and the oracle."""
+    entries = [entry for entry in found.get(agent, ()) if split in entry["splits"]]
+    references = [found.get(name) for name in REFERENCES]
+    if not entries or not all(references):
+        return None
+
+    def column(entry: dict[str, Any], name: str) -> np.ndarray:
+        return np.array([point[name] for point in entry["splits"][split]]).T
+
+    # The mean over seeds of either reference, so that its own luck counts less.
+    low, high = (
+        np.mean([column(entry, "return")[:, 0] for entry in reference or ()], 0)
+        for reference in references
+    )
+    returns = np.stack([column(entry, "return") for entry in entries])
+    score = statistics.normalised_score(returns.transpose(0, 2, 1), low, high)
+    return Scores(
+        [point["episodes"] for point in entries[0]["splits"][split]],
+        np.stack([column(entry, "seconds") for entry in entries]),
+        score.transpose(0, 2, 1),
+        returns,
+    )
+
+
+# -- table and figure --------------------------------------------------------------
+
+
+def draw(results: Path, families: tuple[str, ...]) -> None:
+    """Write README.md and scores.png of what was judged so far."""
+    with replacing(results / "README.md") as file:
+        file.write_text(make_table(results, families))
+    if any(load(results, family) for family in families):
+        save(make_figure(results, families), results / "scores.png")
+
+
+ABOUT = f"""# Leaderboard
+
+All agents have the same meta-training steps and their default settings, and face the
+same held-out robots. Intervals are 95 % bootstrap intervals over seeds, then tasks
+(with one seed: over tasks alone). An empty row was not run yet. Default settings are
+the papers' or were found by hand, mostly on `point-goal`: no agent was tuned
+systematically, and not all with the same effort (`tune.py` gives each the same trials).
+
+**Adaptation** is on `interpolation`: robots that were never met, from the train box.
+*Before* and *after*: mean return of the deployed policy without any episode and with
+the largest budget, {BUDGETS[-1]} episodes. *Gain*: yes where the intervals are apart.
+*Robot time*: median of the simulated seconds until S reaches {THRESHOLD}, and the share
+of tasks that *reached* it. *Worse*: share of tasks whose return fell by adapting.
+*Worst*: mean return of the worst 5 % after it.
+
+**Scores**: S is 0 for the domain-randomised policy without adaptation and 1 for the
+policy that sees the task; it is not clipped. Tasks where the latter is no better than
+the former are dropped. The area is the mean of S over the logarithm of the adaptation
+episodes; shown is its interquartile mean. It is 1 for an agent that knows at once.
+
+![Scores against robot time](scores.png)
+
+## Area under S
+"""
+ADAPTATION = (
+    *("before", "after", "gain", f"robot time to {THRESHOLD}", "reached"),
+    *("worse", "worst 5 %", "seeds", "meta-steps", "CPU hours"),
+)
+
+
+def overview(results: Path, families: tuple[str, ...]) -> list[str]:
+    """The area under S on known and on held-out ranges, a line for each agent."""
+    every = {family: load(results, family) for family in families}
+    judged = {family: found for family, found in every.items() if found}
+    splits = ("interpolation", "near")
+    head = [f"{family}, {split}" for family in judged for split in splits]
+    lines = [f"| | agent | {' | '.join(head)} |", "|---" * (len(head) + 2) + "|"]
+    for kind, agents in CLASSES.items():
+        for agent in agents:
+            cells = [
+                area(found, agent, split)
+                for found in judged.values()
+                for split in splits
+            ]
+            lines.append(f"| {kind} | `{agent}` | {' | '.join(cells)} |")
+            kind = ""
+    return lines
+
+
+def make_table(results: Path, families: tuple[str, ...]) -> str:
+    """All families, agents and measures, as markdown."""
+    lines, commands = [ABOUT, *overview(results, families), ""], set()
+    areas = [f"area, {split}" for split in SPLITS]
+    for family in families:
+        found = load(results, family)
+        known = [agent for group in CLASSES.values() for agent in group]
+        others = [agent for agent in found if agent not in (*known, "oracle")]
+        shown = [*known, *others, "oracle"]
+        lines += [f"## {family}", "", *table(ADAPTATION, shown, found, adaptation_row)]
+        lines += ["", *table(areas, shown, found, score_row), ""]
+        commands |= {entry["command"] for some in found.values() for entry in some}
+    lines += ["Commands:", "", *(f"- `{command}`" for command in sorted(commands))]
+    return "\n".join([*lines, ""])
+
+
+def table(
+    head: Sequence[str], agents: list[str], found: Found, row: Callable[..., list[str]]
+) -> list[str]:
+    """One line for each agent; empty cells where it was not judged."""
+    lines = [f"| agent | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+    for agent in agents:
+        cells = row(found, agent) or [""] * len(head)
+        lines.append(f"| `{agent}` | {' | '.join(cells)} |")
+    return lines
+
+
+def adaptation_row(found: Found, agent: str) -> list[str]:
+    """How an agent adapts to new robots from the train box, and at what cost."""
+    judged = scores(found, agent, "interpolation")
+    if judged is None:
+        return []
+    before, after = (
+        statistics.interval(judged.returns[..., point], "mean") for point in (0, -1)
+    )
+    times = statistics.time_to_threshold(judged.seconds, judged.score, THRESHOLD)
+    times = times[~np.isnan(times)]
+    middle = np.median(times) if len(times) else np.inf
+    share = statistics.share_made_worse(judged.returns[..., 0], judged.returns[..., -1])
+    entries = found[agent]
+    return [
+        with_interval(before),
+        with_interval(after),
+        "yes" if after.low > before.high else "no",
+        f"{middle:.3g} s" if np.isfinite(middle) else "not reached",
+        f"{np.isfinite(times).mean():.0%}" if len(times) else "",
+        f"{share:.0%}",
+        f"{statistics.worst_mean(judged.returns[..., -1]):.4g}",
+        str(len(entries)),
+        f"{np.mean([entry['control_steps'] for entry in entries]) / 1e6:.1f}M",
+        f"{np.mean([entry['cpu_hours'] for entry in entries]):.2f}",
+    ]
+
+
+def score_row(found: Found, agent: str) -> list[str]:
+    """The area under S of an agent on each split."""
+    return [area(found, agent, split) for split in SPLITS]
+
+
+def area(found: Found, agent: str, split: str) -> str:
+    """The area under S with its interval; empty where nothing was judged."""
+    judged = scores(found, agent, split)
+    if judged is None or np.isnan(judged.score).all():
+        return ""
+    values = statistics.area_under_curve(judged.episodes, judged.score)
+    return with_interval(statistics.interval(values), ".2f")
+
+
+def with_interval(value: statistics.Estimate, form: str = ".1f") -> str:
+    """A value and its interval."""
+    return f"{value.value:{form}} [{value.low:{form}}, {value.high:{form}}]"
+
+
+def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
+    """S against robot seconds, a row for each family and a column for each split."""
+    shown = [family for family in families if load(results, family)]
+    splits = SPLITS[:3]
+    figure = Figure(figsize=(4.2 * len(splits) + 2.4, 3.4 * len(shown) + 1), dpi=110)
+    grid = figure.subplots(len(shown), len(splits), squeeze=False)
+    handles: dict[str, Any] = {}
+    for axes_row, family in zip(grid, shown, strict=True):
+        found = load(results, family)
+        for axes, split in zip(axes_row, splits, strict=True):
+            times: list[float] = []
+            for kind, agents in CLASSES.items():
+                for agent, style in zip(agents, STYLES, strict=False):
+                    judged = scores(found, agent, split)
+                    if judged is None or np.isnan(judged.score).all():
+                        continue
+                    centre = statistics.interquartile_mean(
+                        judged.score.reshape(-1, len(judged.episodes)), 0
+                    )
+                    seconds = judged.seconds.mean((0, 1))
+                    times.extend(seconds)
+                    (line,) = axes.plot(
+                        *(seconds, centre),
+                        color=COLOURS[kind],
+                        linestyle=style,
+                        lw=1.6,
+                        marker=".",
+                    )
+                    handles.setdefault(agent, line)
+            # Linear up to about the end of the first episode, logarithmic from there.
+            first = np.log10(min((x for x in times if x > 0), default=1.0))
+            axes.set_xscale("symlog", linthresh=10 ** round(first), linscale=0.5)
+            axes.set_xlim(left=0)
+            axes.set_ylim(-1.0, 1.3)
+            for level in (0, 1):
+                axes.axhline(level, color="#5f6874", lw=0.8, zorder=0)
+            axes.set_title(f"{family}, {split}", fontsize=10)
+            axes.grid(alpha=0.25)
+        axes_row[0].set_ylabel("score S")
+    for axes in grid[-1]:
+        axes.set_xlabel("robot time, s")
+    figure.legend(
+        handles.values(), handles.keys(), loc="center right", frameon=False, fontsize=9
+    )
+    figure.tight_layout(rect=(0, 0, 0.88, 1))
+    return figure
