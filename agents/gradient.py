@@ -54,8 +54,11 @@ class GradientConfig:
     """Standard deviation of the first policy's exploration."""
     discount: float = 0.99
     """Discount factor."""
-    gae_lambda: float = 1.0
-    """Lambda of the generalised advantage estimates."""
+    gae_lambda: float = 0.95
+    """Lambda of the generalised advantage estimates; MAML's paper has 1.
+
+    With 1, an action is credited with the noise of all that follows. On half-cheetah,
+    first-order MAML then hardly learnt in 8M steps."""
     deploy: Literal["sample", "mean"] = "sample"
     """Whether the shipped policy explores, as in the paper, or acts by its mean."""
 

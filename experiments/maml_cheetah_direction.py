@@ -19,6 +19,7 @@ ROW = Row(
     },
     oracle=442.7,
     paper_steps="32M",
+    agent_config={"gae_lambda": 1.0},
     family_options={"timing": "rllab", "horizon": 200},
 )
 

@@ -1,5 +1,6 @@
 """The command line does the job, and says in one message what it cannot do."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import metarl
 from metarl import cli, registry
+from metarl.agents.maml import MAMLConfig
 from metarl.pictures import gl
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,7 +193,11 @@ def test_train_resume_evaluate_and_report(run_cli, tmp_path):
     config = json.loads((run / "config.json").read_text())
     assert (config["seed"], config["steps"]) == (3, 400)
     assert config["family_options"] == {"horizon": 20}
-    assert config["agent_config"] == {"tasks": 2, "episodes": 2, "hidden": [4]}
+    chosen = {"tasks": 2, "episodes": 2, "hidden": [4]}
+    # All of the agent's settings, so that a later default does not change this run.
+    known = {field.name for field in dataclasses.fields(MAMLConfig)}
+    assert set(config["agent_config"]) == known
+    assert config["agent_config"] == config["agent_config"] | chosen
     assert config["command"] == " ".join(
         ["metarl train point-goal maml", *map(str, options)]
     )

@@ -4,6 +4,7 @@ run = train("cheetah-direction", "maml", steps=8_000_000)
 resume(run.path)          # goes on where it stopped, or does nothing
 """
 
+import dataclasses
 import json
 import signal
 import threading
@@ -77,9 +78,12 @@ def train(
         agent_config or {},
         command,
     )
+    _, built = config.build()  # a wrong name or option leaves no folder behind
+    # Written in full, so that another default of a later version does not change it.
+    settings = dataclasses.asdict(built.config)
+    config = dataclasses.replace(config, agent_config=settings)
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
-    config.build()  # a wrong name or option leaves no folder behind
     run = Run.create(config, out)
     _loop(run, *_fresh(run), checkpoint_seconds, quiet)
     return run

@@ -45,7 +45,10 @@ class RunConfig:
     family_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Arguments of the family."""
     agent_config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of the agent's config that differ from their defaults."""
+    """Fields of the agent's config; those that are missing have their defaults.
+
+    A run that was trained holds all of them.
+    """
     command: str = ""
     """The command that started the run."""
 
