@@ -58,7 +58,8 @@ class GradientConfig:
     """Lambda of the generalised advantage estimates; MAML's paper has 1.
 
     With 1, an action is credited with the noise of all that follows. On half-cheetah,
-    first-order MAML then hardly learnt in 8M steps."""
+    first-order MAML then hardly learnt in 8M steps.
+    """
     deploy: Literal["sample", "mean"] = "sample"
     """Whether the shipped policy explores, as in the paper, or acts by its mean."""
 

@@ -58,8 +58,7 @@ class ReptileConfig(GradientConfig):
     """How far the start moves towards the mean of the ends, in (0, 1].
 
     The mean of a few noisy ends is noisy, too. Whole moves (1) let weights grow without
-    aim: after 8M steps of half-cheetah they had nearly doubled, and 50 episodes taught
-    less than they teach an untrained start.
+    aim: after 8M steps of half-cheetah they had nearly doubled.
     """
 
 

@@ -111,8 +111,9 @@ ABOUT = f"""# Leaderboard
 All agents have the same meta-training steps and their default settings, and face the
 same held-out robots. Intervals are 95 % bootstrap intervals over seeds, then tasks
 (with one seed: over tasks alone). An empty row was not run yet. Default settings are
-the papers' or were found by hand, mostly on `point-goal`: no agent was tuned
-systematically, and not all with the same effort (`tune.py` gives each the same trials).
+the papers' or were found by hand, mostly on `point-goal` and `cheetah-direction`, some
+on robots that judge here, too: no agent was tuned systematically, and not all with the
+same effort (`tune.py` gives each the same trials).
 
 **Adaptation** is on `interpolation`: robots that were never met, from the train box.
 *Before* and *after*: mean return of the deployed policy without any episode and with
@@ -127,6 +128,8 @@ the former are dropped. The area is the mean of S over the logarithm of the adap
 episodes; shown is its interquartile mean. It is 1 for an agent that knows at once.
 
 ![Scores against robot time](scores.png)
+
+Scores below -1 are outside of the figure; the tables have them.
 
 ## Area under S
 """
