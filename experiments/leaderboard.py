@@ -10,10 +10,10 @@ cell that was judged is never run again; a run that was stopped goes on; table a
 figure are drawn anew after each cell. Empty cells are shown empty.
 """
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,26 @@ from leaderboard_page import REFERENCES, SPLITS, draw
 
 import metarl
 from metarl.errors import RunError
-from metarl.evaluation.protocol import BUDGETS
+from metarl.evaluation.protocol import BUDGETS, evaluate
 from metarl.files import write_json
-from metarl.registry import names
+from metarl.learning.agent import Agent
+from metarl.registry import find, names
+from metarl.runs.folder import commit
 
 STEPS = {
     "point-goal": 2_000_000,
     "cheetah-direction": 8_000_000,
     "cheetah-dynamics": 8_000_000,
-    "quadruped-battery": 4_000_000,
+    "quadruped-battery": 10_000_000,
     "rover-goal": 3_000_000,
     "arm-lift": 3_000_000,
 }
 """Control steps of meta-training, the same for every agent."""
+TRAINED_AS = {"finetune": "randomized", "finetune-climb": "randomized"}
+"""Agents that differ from another only once they are trained: they share its run."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Arguments:
     """Meta-train what is missing, judge it, draw table and figure."""
 
@@ -100,20 +104,24 @@ def run_cell(
     arguments: Arguments, family: str, agent: str, seed: int, command: str
 ) -> dict[str, Any]:
     """Train and judge one agent; its numbers per task."""
+    base = TRAINED_AS.get(agent, agent)
     run = metarl.train(
         family,
-        agent,
+        base,
         seed=seed,
         steps=20_000 if arguments.quick else STEPS.get(family, 3_000_000),
         out=arguments.out,
         command=command,
         reuse=True,
-        agent_config=QUICK.get(agent) if arguments.quick else None,
+        agent_config=QUICK.get(base) if arguments.quick else None,
     )
-    known = metarl.make_family(family).splits
-    evaluation = metarl.evaluate(
-        run,
-        splits=[split for split in SPLITS if split in known],
+    world, trained, state = run.load()
+    if agent != base:
+        trained = taught_by(trained, agent)
+    evaluation = evaluate(
+        trained,
+        world,
+        splits=[split for split in SPLITS if split in world.splits],
         tasks=4 if arguments.quick else arguments.tasks,
         budgets=BUDGETS[:4] if arguments.quick else BUDGETS,
         query_episodes=1 if arguments.quick else arguments.query_episodes,
@@ -121,8 +129,8 @@ def run_cell(
     rows = run.metrics()
     return {
         "command": command,
-        "commit": evaluation["run"]["commit"],
-        "control_steps": evaluation["run"]["control_steps"],
+        "commit": commit(),
+        "control_steps": state["sampler"]["control_steps"],
         "cpu_hours": round(sum(row.get("cpu_seconds", 0.0) for row in rows) / 3600, 4),
         "splits": {
             split: [
@@ -132,6 +140,15 @@ def run_cell(
             for split, result in evaluation["splits"].items()
         },
     }
+
+
+def taught_by(trained: Agent, name: str) -> Agent:
+    """The agent of that name, with what another one has learnt."""
+    agent_class = find("agents", name)
+    config = agent_class.Config(**dataclasses.asdict(trained.config))
+    agent: Agent = agent_class(trained.family, config, trained.seed)
+    agent.load_state(*trained.state())
+    return agent
 
 
 POINT = ("episodes", "seconds", "return", "success")

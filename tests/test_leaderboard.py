@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import metarl
 from metarl.errors import RunError
 from metarl.files import write_json
 
@@ -98,3 +100,29 @@ def test_a_run_that_fails_leaves_its_cell_empty_and_the_others_go_on(
     judged = {path.name for path in (tmp_path / "point-goal").iterdir()}
     assert judged == {"randomized-0.json", "oracle-0.json", "rl2-0.json"}
     assert "| memory | `rl2` |" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("agent", "base"), leaderboard.TRAINED_AS.items())
+def test_who_shares_a_run_has_learnt_what_its_own_would_teach(agent, base, tmp_path):
+    small = {"simulations": 8, "rollout": 12, "pool": 5, "hidden": (8,)}
+    (_, own), (_, other) = (
+        metarl.load(
+            metarl.train(
+                "point-goal",
+                name,
+                steps=300,
+                out=tmp_path,
+                family_options={"horizon": 12},
+                agent_config=small,
+                quiet=True,
+            )
+        )
+        for name in (agent, base)
+    )
+    shared = leaderboard.taught_by(other, agent)
+    assert type(shared) is type(own)
+    assert shared.config == own.config
+    assert shared.seed == own.seed
+    (expected, plain), (tensors, others) = own.state(), shared.state()
+    assert others == plain
+    torch.testing.assert_close(tensors, expected, rtol=0, atol=0)
