@@ -16,6 +16,9 @@ SCRIPTS = {
         *("--quick", "--families", "point-goal", "--seeds", "0"),
         *("--agents", "maml", "rl2"),
     ],
+    "memory_wiped.py": [
+        *("--quick", "--families", "point-goal", "--seeds", "0", "--agents", "rl2"),
+    ],
     "maml_cheetah_direction.py": ["--quick", "--seeds", "0", "--steps", "8000"],
     "maml_point_goal.py": ["--quick", "--seeds", "0", "--steps", "8000"],
     "tune.py": ["--quick", "--family", "point-goal", "--trials", "2"],
@@ -30,6 +33,7 @@ WRITTEN = {
     "headroom.py": "runs/headroom/rover-goal/README.md",
     "families.py": "runs/families/quick/families.md",
     "leaderboard.py": "runs/leaderboard/quick/scores.png",
+    "memory_wiped.py": "runs/leaderboard/quick-memory/README.md",
     "maml_cheetah_direction.py": "runs/maml_cheetah_direction/quick/README.md",
     "maml_point_goal.py": "runs/maml_point_goal/quick/README.md",
     "tune.py": "runs/tune/quick/point-goal-maml.json",
