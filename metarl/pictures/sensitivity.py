@@ -145,8 +145,8 @@ def _grouped(values: Sequence[Any]) -> list[tuple[str, NDArray[np.int64]]]:
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"({', '.join(map(_words, value))})"
-    return (
-        value
-        if isinstance(value, str)
-        else f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
-    )
+    if isinstance(value, str):
+        return value
+    # Three digits, but no exponent where whole numbers say it: a density of 1134.
+    form = ".0f" if 100 <= abs(value) < 1e6 else ".3g"
+    return f"{value:{form}}".replace("-", "\N{MINUS SIGN}")

@@ -39,6 +39,15 @@ def test_the_parameter_that_decides_comes_first():
     assert found[0].groups[0][0].startswith("1") and " to " in found[0].groups[0][0]
 
 
+def test_ranges_are_told_apart():
+    density = [800.0, 951.4, 1012.3, 1134.0, 1187.0, 1249.6]
+    (effect,) = effects([judged([1, 2, 3, 4, 5, 6], density=density)])
+    assert [words for words, _ in effect.groups] == [
+        "800 to 951",
+        *("1012 to 1012", "1134 to 1134", "1187 to 1187", "1250 to 1250"),
+    ]
+
+
 def test_what_never_varies_and_what_is_undefined_is_left_out():
     found = effects([judged([1.0, None, 3.0], mass=[1, 1, 1], kind=["a", "a", "b"])])
     assert [effect.name for effect in found] == ["kind"]
