@@ -45,7 +45,7 @@ TRAINED_AS = {"finetune": "randomized", "finetune-climb": "randomized"}
 class Arguments:
     """Meta-train what is missing, judge it, draw table and figure."""
 
-    families: tuple[str, ...] = ("point-goal", "cheetah-direction", "cheetah-dynamics")
+    families: tuple[str, ...] = tuple(STEPS)
     """Families, in order."""
     agents: tuple[str, ...] = ()
     """Agents; default: all that are registered."""

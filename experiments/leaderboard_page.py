@@ -87,6 +87,8 @@ def scores(found: Found, agent: str, split: str) -> Scores | None:
     )
     returns = np.stack([column(entry, "return") for entry in entries])
     score = statistics.normalised_score(returns.transpose(0, 2, 1), low, high)
+    if not statistics.interval(high - low, "mean").low > 0:
+        score[:] = np.nan  # a scale from 0 to next to nothing measures noise
     return Scores(
         [point["episodes"] for point in entries[0]["splits"][split]],
         np.stack([column(entry, "seconds") for entry in entries]),
@@ -124,35 +126,33 @@ of tasks that *reached* it. *Worse*: share of tasks whose return fell by adaptin
 
 **Scores**: S is 0 for the domain-randomised policy without adaptation and 1 for the
 policy that sees the task; it is not clipped. Tasks where the latter is no better than
-the former are dropped. The area is the mean of S over the logarithm of the adaptation
-episodes; shown is its interquartile mean. It is 1 for an agent that knows at once.
+the former are dropped. *Nothing to gain*: over the whole split it is not better, for
+the interval of the difference holds 0. The area is the mean of S over the logarithm of
+the adaptation episodes; shown is its interquartile mean. It is 1 for an agent that
+knows at once.
 
 ![Scores against robot time](scores.png)
 
 Scores below -1 are outside of the figure; the tables have them.
-
-## Area under S
 """
+OVERVIEW = {
+    "interpolation": "## Area under S inside of what was trained on",
+    "near": "## Area under S just outside of it",
+}
 ADAPTATION = (
     *("before", "after", "gain", f"robot time to {THRESHOLD}", "reached"),
     *("worse", "worst 5 %", "seeds", "meta-steps", "CPU hours"),
 )
 
 
-def overview(results: Path, families: tuple[str, ...]) -> list[str]:
-    """The area under S on known and on held-out ranges, a line for each agent."""
+def overview(results: Path, families: tuple[str, ...], split: str) -> list[str]:
+    """The area under S on a split of every judged family, a line for each agent."""
     every = {family: load(results, family) for family in families}
     judged = {family: found for family, found in every.items() if found}
-    splits = ("interpolation", "near")
-    head = [f"{family}, {split}" for family in judged for split in splits]
-    lines = [f"| | agent | {' | '.join(head)} |", "|---" * (len(head) + 2) + "|"]
+    lines = [f"| | agent | {' | '.join(judged)} |", "|---" * (len(judged) + 2) + "|"]
     for kind, agents in CLASSES.items():
         for agent in agents:
-            cells = [
-                area(found, agent, split)
-                for found in judged.values()
-                for split in splits
-            ]
+            cells = [area(found, agent, split) for found in judged.values()]
             lines.append(f"| {kind} | `{agent}` | {' | '.join(cells)} |")
             kind = ""
     return lines
@@ -160,14 +160,20 @@ def overview(results: Path, families: tuple[str, ...]) -> list[str]:
 
 def make_table(results: Path, families: tuple[str, ...]) -> str:
     """All families, agents and measures, as markdown."""
-    lines, commands = [ABOUT, *overview(results, families), ""], set()
+    lines, commands = [ABOUT], set()
+    for split, title in OVERVIEW.items():
+        lines += [title, "", *overview(results, families, split), ""]
     areas = [f"area, {split}" for split in SPLITS]
     for family in families:
         found = load(results, family)
+        lines += [f"## {family}", ""]
+        if not found:
+            lines += ["Not run yet.", ""]
+            continue
         known = [agent for group in CLASSES.values() for agent in group]
         others = [agent for agent in found if agent not in (*known, "oracle")]
         shown = [*known, *others, "oracle"]
-        lines += [f"## {family}", "", *table(ADAPTATION, shown, found, adaptation_row)]
+        lines += [*table(ADAPTATION, shown, found, adaptation_row)]
         lines += ["", *table(areas, shown, found, score_row), ""]
         commands |= {entry["command"] for some in found.values() for entry in some}
     lines += ["Commands:", "", *(f"- `{command}`" for command in sorted(commands))]
@@ -195,14 +201,14 @@ def adaptation_row(found: Found, agent: str) -> list[str]:
     )
     times = statistics.time_to_threshold(judged.seconds, judged.score, THRESHOLD)
     times = times[~np.isnan(times)]
-    middle = np.median(times) if len(times) else np.inf
+    middle = np.median(times) if len(times) else np.nan
     share = statistics.share_made_worse(judged.returns[..., 0], judged.returns[..., -1])
     entries = found[agent]
     return [
         with_interval(before),
         with_interval(after),
         "yes" if after.low > before.high else "no",
-        f"{middle:.3g} s" if np.isfinite(middle) else "not reached",
+        "" if np.isnan(middle) else _time(middle),
         f"{np.isfinite(times).mean():.0%}" if len(times) else "",
         f"{share:.0%}",
         f"{statistics.worst_mean(judged.returns[..., -1]):.4g}",
@@ -210,6 +216,10 @@ def adaptation_row(found: Found, agent: str) -> list[str]:
         f"{np.mean([entry['control_steps'] for entry in entries]) / 1e6:.1f}M",
         f"{np.mean([entry['cpu_hours'] for entry in entries]):.2f}",
     ]
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3g} s" if np.isfinite(seconds) else "not reached"
 
 
 def score_row(found: Found, agent: str) -> list[str]:
@@ -220,8 +230,10 @@ def score_row(found: Found, agent: str) -> list[str]:
 def area(found: Found, agent: str, split: str) -> str:
     """The area under S with its interval; empty where nothing was judged."""
     judged = scores(found, agent, split)
-    if judged is None or np.isnan(judged.score).all():
+    if judged is None:
         return ""
+    if np.isnan(judged.score).all():
+        return "nothing to gain"
     values = statistics.area_under_curve(judged.episodes, judged.score)
     return with_interval(statistics.interval(values), ".2f")
 
@@ -261,6 +273,8 @@ def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
                     )
                     handles.setdefault(agent, line)
             # Linear up to about the end of the first episode, logarithmic from there.
+            if not times:
+                axes.text(0.5, 0.35, "nothing to gain", transform=axes.transAxes)
             first = np.log10(min((x for x in times if x > 0), default=1.0))
             axes.set_xscale("symlog", linthresh=10 ** round(first), linscale=0.5)
             axes.set_xlim(left=0)

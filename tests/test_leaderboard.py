@@ -73,14 +73,25 @@ def test_a_row_by_hand(results):
 
 def test_what_was_not_judged_is_an_empty_row(results):
     text = page.make_table(results, ("point-goal",))
-    assert "| memory | `rl2` |  |  |" in text
-    assert "| gradient | `maml` | 0.62 [" in text
+    assert text.count("| memory | `rl2` |  |\n") == 2
+    assert text.count("| gradient | `maml` | 0.62 [") == 1
 
 
 def test_without_references_nothing_is_placed(results):
     (results / "point-goal/oracle-0.json").unlink()
     found = page.load(results, "point-goal")
     assert page.scores(found, "maml", "interpolation") is None
+
+
+def test_where_knowing_the_robot_is_worth_nothing_there_is_no_score(results):
+    # Better by 1 on one task, worse by 2 on the other: no scale to be placed on.
+    write_json(results / "point-goal/oracle-0.json", entry([[1, -2]] * 3))
+    found = page.load(results, "point-goal")
+    assert page.area(found, "maml", "interpolation") == "nothing to gain"
+    row = dict(zip(page.ADAPTATION, page.adaptation_row(found, "maml"), strict=True))
+    assert row["gain"] == "yes"  # that return rose is seen without a scale
+    assert row["robot time to 0.8"] == row["reached"] == ""
+    page.draw(results, ("point-goal",))
 
 
 def test_a_run_that_fails_leaves_its_cell_empty_and_the_others_go_on(
