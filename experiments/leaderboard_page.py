@@ -272,9 +272,10 @@ def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
                         marker=".",
                     )
                     handles.setdefault(agent, line)
-            # Linear up to about the end of the first episode, logarithmic from there.
             if not times:
-                axes.text(0.5, 0.35, "nothing to gain", transform=axes.transAxes)
+                place = {"transform": axes.transAxes, "ha": "center"}
+                axes.text(0.5, 0.3, "nothing to gain", **place)
+            # Linear up to about the end of the first episode, logarithmic from there.
             first = np.log10(min((x for x in times if x > 0), default=1.0))
             axes.set_xscale("symlog", linthresh=10 ** round(first), linscale=0.5)
             axes.set_xlim(left=0)
