@@ -26,7 +26,7 @@ from metarl.evaluation.protocol import BUDGETS, evaluate
 from metarl.files import write_json
 from metarl.learning.agent import Agent
 from metarl.registry import find, names
-from metarl.runs.folder import commit
+from metarl.runs.folder import Run, commit
 
 STEPS = {
     "point-goal": 2_000_000,
@@ -105,27 +105,18 @@ def run_cell(
 ) -> dict[str, Any]:
     """Train and judge one agent; its numbers per task."""
     base = TRAINED_AS.get(agent, agent)
-    run = metarl.train(
-        family,
-        base,
-        seed=seed,
-        steps=20_000 if arguments.quick else STEPS.get(family, 3_000_000),
-        out=arguments.out,
-        command=command,
-        reuse=True,
-        agent_config=QUICK.get(base) if arguments.quick else None,
-    )
+    run = trained_run(family, base, seed, arguments.out, command, arguments.quick)
     world, trained, state = run.load()
-    if agent != base:
-        trained = taught_by(trained, agent)
-    evaluation = evaluate(
-        trained,
-        world,
-        splits=[split for split in SPLITS if split in world.splits],
-        tasks=4 if arguments.quick else arguments.tasks,
-        budgets=BUDGETS[:4] if arguments.quick else BUDGETS,
-        query_episodes=1 if arguments.quick else arguments.query_episodes,
-    )
+    options: dict[str, Any] = {
+        "splits": [split for split in SPLITS if split in world.splits],
+        "tasks": 4 if arguments.quick else arguments.tasks,
+        "budgets": BUDGETS[:4] if arguments.quick else BUDGETS,
+        "query_episodes": 1 if arguments.quick else arguments.query_episodes,
+    }
+    if agent == base:
+        evaluation = metarl.evaluate(run, **options)
+    else:
+        evaluation = evaluate(taught_by(trained, agent), world, **options)
     rows = run.metrics()
     return {
         "command": command,
@@ -140,6 +131,22 @@ def run_cell(
             for split, result in evaluation["splits"].items()
         },
     }
+
+
+def trained_run(
+    family: str, agent: str, seed: int, out: Path, command: str, quick: bool
+) -> Run:
+    """The finished run of an agent; what is missing of it is trained."""
+    return metarl.train(
+        family,
+        agent,
+        seed=seed,
+        steps=20_000 if quick else STEPS.get(family, 3_000_000),
+        out=out,
+        command=command,
+        reuse=True,
+        agent_config=QUICK.get(agent) if quick else None,
+    )
 
 
 def taught_by(trained: Agent, name: str) -> Agent:

@@ -144,6 +144,8 @@ ADAPTATION = (
     *("worse", "worst 5 %", "seeds", "meta-steps", "CPU hours"),
 )
 
+HELD_OUT = [f"before → after, {split}" for split in SPLITS[1:]]
+
 
 def overview(results: Path, families: tuple[str, ...], split: str) -> list[str]:
     """The area under S on a split of every judged family, a line for each agent."""
@@ -174,7 +176,8 @@ def make_table(results: Path, families: tuple[str, ...]) -> str:
         others = [agent for agent in found if agent not in (*known, "oracle")]
         shown = [*known, *others, "oracle"]
         lines += [*table(ADAPTATION, shown, found, adaptation_row)]
-        lines += ["", *table(areas, shown, found, score_row), ""]
+        lines += ["", *table(areas, shown, found, score_row)]
+        lines += ["", *table(HELD_OUT, shown, found, return_row), ""]
         commands |= {entry["command"] for some in found.values() for entry in some}
     lines += ["Commands:", "", *(f"- `{command}`" for command in sorted(commands))]
     return "\n".join([*lines, ""])
@@ -225,6 +228,17 @@ def _time(seconds: float) -> str:
 def score_row(found: Found, agent: str) -> list[str]:
     """The area under S of an agent on each split."""
     return [area(found, agent, split) for split in SPLITS]
+
+
+def return_row(found: Found, agent: str) -> list[str]:
+    """Returns before and after adaptation on the held-out splits."""
+    cells = []
+    for split in SPLITS[1:]:
+        judged = scores(found, agent, split)
+        ends = () if judged is None else (judged.returns[..., i] for i in (0, -1))
+        shown = [with_interval(statistics.interval(end, "mean")) for end in ends]
+        cells.append(" → ".join(shown))
+    return cells
 
 
 def area(found: Found, agent: str, split: str) -> str:

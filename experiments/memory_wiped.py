@@ -19,22 +19,26 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from leaderboard import STEPS
+from leaderboard import rounded, trained_run
+from leaderboard_page import with_interval
 from torch import Tensor
 
 import metarl
-from metarl.evaluation.statistics import Estimate, interval
+from metarl.evaluation.statistics import interval
 from metarl.family import TaskFamily
 from metarl.files import read_json, replacing, write_json
 from metarl.learning.trials import MemoryNetwork, Rememberer
 from metarl.randomness import key
+from metarl.runs.folder import commit
 from metarl.world.environment import Environment
 from metarl.world.rollout import Percept, Policy, collect
 
+EPISODES = 4
+"""Of adaptation, before the last column: as many as a trial of training keeps."""
 COLUMNS = {
     "wiped": "without memory",
     "first": "first episode",
-    "later": "after {} episodes",
+    "later": f"after {EPISODES} episodes",
 }
 
 
@@ -48,12 +52,6 @@ class Arguments:
     """Agents with a memory."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """A run of each for every seed."""
-    tasks: int = 32
-    """Robots from the train box that were never met."""
-    query_episodes: int = 4
-    """Episodes on each that judge a policy."""
-    episodes: int = 4
-    """Episodes of adaptation before the last column."""
     out: Path = Path("runs/leaderboard")
     """Folder of the runs; those that are missing are trained."""
     results: Path = Path("results/memory_wiped")
@@ -81,24 +79,16 @@ def main(arguments: Arguments) -> None:
 
 def run_cell(
     arguments: Arguments, family: str, agent: str, seed: int, command: str
-) -> dict[str, list[float]]:
+) -> dict[str, Any]:
     """Returns of one agent without its memory, in a first episode and a later one."""
-    run = metarl.train(
-        family,
-        agent,
-        seed=seed,
-        steps=20_000 if arguments.quick else STEPS.get(family, 3_000_000),
-        out=arguments.out,
-        command=command,
-        reuse=True,
-    )
-    world, trained = metarl.load(run)
-    tasks = 4 if arguments.quick else arguments.tasks
-    return judge(world, trained, tasks, arguments.query_episodes, arguments.episodes)
+    run = trained_run(family, agent, seed, arguments.out, command, arguments.quick)
+    tasks, copies = (4, 1) if arguments.quick else (32, 4)
+    judged = judge(*metarl.load(run), tasks, copies)
+    return {"command": command, "commit": commit(), **judged}
 
 
 def judge(
-    family: TaskFamily, agent: Any, tasks: int, copies: int, episodes: int
+    family: TaskFamily, agent: Any, tasks: int, copies: int
 ) -> dict[str, list[float]]:
     """Mean return of each robot for each column of the table."""
     robots = family.tasks("interpolation", tasks)
@@ -107,14 +97,14 @@ def judge(
 
     def returns(policy: Policy) -> list[float]:
         query = collect(many, policy, key(0, "evaluation", "query"))
-        return query.returns.double().mean(1).tolist()
+        return rounded(query.returns.double().mean(1).tolist())
 
     adaptation = agent.adaptation(tasks)
     found = {
         "wiped": returns(Wiped(agent.network)),
         "first": returns(adaptation.deployed()),
     }
-    for done in range(episodes):
+    for done in range(EPISODES):
         support = key(0, "evaluation", "support", done)
         adaptation.absorb(collect(single, adaptation, support))
     return {**found, "later": returns(adaptation.deployed())}
@@ -134,7 +124,7 @@ class Wiped:
 
 def make_table(results: Path, arguments: Arguments, command: str) -> str:
     """Mean returns over seeds and robots, as markdown."""
-    head = [name.format(arguments.episodes) for name in COLUMNS.values()]
+    head = list(COLUMNS.values())
     lines = [
         "# What a memory learns within an episode",
         "",
@@ -157,14 +147,9 @@ def make_table(results: Path, arguments: Arguments, command: str) -> str:
                 interval(np.array([cell[name] for cell in cells]), "mean")
                 for name in COLUMNS
             ]
-            row = [family, f"`{agent}`", str(len(cells)), *map(shown, means)]
+            row = [family, f"`{agent}`", str(len(cells)), *map(with_interval, means)]
             lines.append(f"| {' | '.join(row)} |")
     return "\n".join([*lines, ""])
-
-
-def shown(value: Estimate) -> str:
-    """A mean and its interval."""
-    return f"{value.value:.1f} [{value.low:.1f}, {value.high:.1f}]"
 
 
 if __name__ == "__main__":

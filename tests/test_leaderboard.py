@@ -8,7 +8,7 @@ import torch
 
 import metarl
 from metarl.errors import RunError
-from metarl.files import write_json
+from metarl.files import read_json, write_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 import leaderboard
@@ -69,6 +69,17 @@ def test_a_row_by_hand(results):
         "CPU hours": "0.50",
     }
     assert page.adaptation_row(found, "rl2") == []
+
+
+def test_returns_on_held_out_splits_by_hand(results):
+    for path in results.glob("point-goal/*.json"):
+        plain = read_json(path)
+        plain["splits"] = {"near": plain["splits"]["interpolation"]}
+        write_json(path, plain)
+    found = page.load(results, "point-goal")
+    near = "0.0 [0.0, 0.0] → 15.0 [10.0, 20.0]"
+    assert page.return_row(found, "maml") == [near, "", ""]
+    assert page.return_row(found, "rl2") == ["", "", ""]
 
 
 def test_what_was_not_judged_is_an_empty_row(results):

@@ -195,6 +195,8 @@ def test_the_command_serves_until_ctrl_c(run):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background job, as CI may be, would have it ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         url = process.stdout.readline().split()[1]
         connection = http.client.HTTPConnection(url.split("/")[2])
