@@ -79,6 +79,7 @@ class Randomized(Agent):
     """PPO over the train box, deployed without adaptation."""
 
     Config: ClassVar[type] = PPOConfig
+    normalises: ClassVar[bool] = True
 
     def __init__(self, family: TaskFamily, config: PPOConfig, seed: int) -> None:
         super().__init__(family, config, seed)

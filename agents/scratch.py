@@ -36,6 +36,7 @@ class Scratch(Agent):
 
     Config: ClassVar[type] = ScratchConfig
     trains: ClassVar[bool] = False
+    normalises: ClassVar[bool] = True
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Nothing: whatever it learns, it learns on the target robot."""

@@ -81,6 +81,7 @@ def reproduce(row: Row, about: str, steps: int) -> None:
             out=arguments.out,
             family_options=row.family_options,
             agent_config=row.agent_config,
+            normalise=False,  # as in the paper
             command=command,
             reuse=True,
         )

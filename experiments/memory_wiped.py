@@ -27,6 +27,7 @@ import metarl
 from metarl.evaluation.statistics import interval
 from metarl.family import TaskFamily
 from metarl.files import read_json, replacing, write_json
+from metarl.learning.normalised import NormalisedPolicy
 from metarl.learning.trials import MemoryNetwork, Rememberer
 from metarl.randomness import key
 from metarl.runs.folder import commit
@@ -100,8 +101,9 @@ def judge(
         return rounded(query.returns.double().mean(1).tolist())
 
     adaptation = agent.adaptation(tasks)
+    wiped = NormalisedPolicy(Wiped(agent.agent.network), agent.statistics)
     found = {
-        "wiped": returns(Wiped(agent.network)),
+        "wiped": returns(wiped),
         "first": returns(adaptation.deployed()),
     }
     for done in range(EPISODES):

@@ -197,6 +197,7 @@ def _train(arguments: list[str]) -> int:
         out=chosen.out,
         checkpoint_seconds=chosen.checkpoint_seconds,
         train_tasks=chosen.train_tasks,
+        normalise=chosen.normalise,
         family_options=options.changed(chosen.family),
         agent_config=options.changed(chosen.agent),
         command=" ".join(["metarl train", *arguments]),

@@ -28,6 +28,7 @@ def settings(family: str, agent: str, configured: dict[str, Any]) -> type:
         ("seed", int, 0, "seed of initial parameters, tasks and exploration"),
         ("steps", int, 2_000_000, "control steps to train for"),
         ("train_tasks", int, 0, "train on so many distinct tasks; 0: ever new ones"),
+        ("normalise", bool, True, "tell the agent normalised observations"),
         ("out", Path, Path("runs"), "folder that holds all runs"),
         ("checkpoint_seconds", float, 60.0, "time between checkpoints"),
     ]
@@ -71,6 +72,7 @@ _CONFIG_TYPES: dict[str, type] = {
     "seed": int,
     "steps": int,
     "train_tasks": int,
+    "normalise": bool,
     "family_options": dict,
     "agent_config": dict,
 }

@@ -416,7 +416,7 @@ def rewrite(path, change):
 
 
 def of_another_size(path):
-    rewrite(path, lambda name, tensor: (name, tensor[..., :1].clone()))
+    rewrite(path, lambda name, tensor: (name, tensor.reshape(-1)[:1].clone()))
 
 
 def of_other_tensors(path):

@@ -149,11 +149,18 @@ class Agent(abc.ABC):
     """Whether it observes the task (the oracle)."""
     trains: ClassVar[bool] = True
     """Whether there is anything to meta-train before it meets a robot."""
+    normalises: ClassVar[bool] = False
+    """Whether it normalises observations by itself."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
         self.family = family
         self.config = config
         self.seed = seed
+
+    @property
+    def name(self) -> str:
+        """What a checkpoint calls it."""
+        return type(self).__name__
 
     @abc.abstractmethod
     def train_step(self, sampler: Sampler) -> Metrics:

@@ -21,6 +21,7 @@ from metarl.errors import RunError
 from metarl.files import plain
 from metarl.learning.agent import Agent, Sampler
 from metarl.learning.progress import Progress
+from metarl.registry import find
 from metarl.runs import checkpoint
 from metarl.runs.folder import Run, RunConfig, find_run
 
@@ -37,6 +38,7 @@ def train(
     steps: int = 2_000_000,
     out: Path | str = "runs",
     train_tasks: int = 0,
+    normalise: bool = True,
     family_options: dict[str, Any] | None = None,
     agent_config: dict[str, Any] | None = None,
     command: str = "",
@@ -53,6 +55,7 @@ def train(
         steps: control steps to train for.
         out: folder that holds all runs.
         train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
+        normalise: tell the agent normalised observations, if it does not do so itself.
         family_options: arguments of the family.
         agent_config: fields of the agent's config.
         command: what a person typed, for the record.
@@ -74,6 +77,7 @@ def train(
         seed,
         steps,
         train_tasks,
+        normalise and not find("agents", agent).normalises,
         family_options or {},
         agent_config or {},
         command,
@@ -191,7 +195,7 @@ def _save(run: Run, agent: Agent, sampler: Sampler) -> None:
         sampler.control_steps,
         tensors,
         {
-            "agent_name": type(agent).__name__,
+            "agent_name": agent.name,
             "agent": others,
             "sampler": sampler.state(),
         },

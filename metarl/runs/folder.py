@@ -24,6 +24,7 @@ from metarl.errors import InputError, RunError
 from metarl.family import TaskFamily
 from metarl.files import read_json, replacing, write_json
 from metarl.learning.agent import Agent
+from metarl.learning.normalised import Normalised
 from metarl.registry import find, label, make_family
 from metarl.runs import checkpoint
 
@@ -42,6 +43,8 @@ class RunConfig:
     """Control steps to train for; the iteration that passes it is the last."""
     train_tasks: int = 0
     """Train on so many distinct tasks; 0 draws new ones for ever."""
+    normalise: bool = False
+    """Tell the agent normalised observations; a run that does not say is without."""
     family_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Arguments of the family."""
     agent_config: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -64,7 +67,8 @@ class RunConfig:
             config = agent_class.Config(**tuples(self.agent_config))
         except TypeError as error:
             raise InputError(f"Agent {self.agent!r}: {error}.") from error
-        return family, agent_class(family, config, self.seed)
+        agent = agent_class(family, config, self.seed)
+        return family, Normalised(agent) if self.normalise else agent
 
 
 def tuples(config: dict[str, Any]) -> dict[str, Any]:
@@ -166,10 +170,10 @@ class Run:
             )
         tensors, plain = checkpoint.load(found[-1][1])
         family, agent = self.config.build()
-        if plain.get("agent_name") != type(agent).__name__:
+        if plain.get("agent_name") != agent.name:
             raise InputError(
                 f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
-                f"not of a {type(agent).__name__}."
+                f"not of a {agent.name}."
             )
         for name, own in agent.state()[0].items():
             if name not in tensors or tensors[name].shape != own.shape:
