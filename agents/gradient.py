@@ -60,8 +60,8 @@ class GradientConfig:
     With 1, an action is credited with the noise of all that follows. On half-cheetah,
     first-order MAML then hardly learnt in 8M steps.
     """
-    deploy: Literal["sample", "mean"] = "sample"
-    """Whether the shipped policy explores, as in the paper, or acts by its mean."""
+    deploy: Literal["sample", "mean"] = "mean"
+    """Whether the shipped policy explores, as in MAML's paper, or acts by its mean."""
 
 
 @dataclass

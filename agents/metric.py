@@ -97,7 +97,7 @@ class MetricConfig:
     """Weight of the entropy bonus."""
     max_gradient: float = 1.0
     """A policy gradient longer than this is shortened."""
-    deploy: Literal["sample", "mean"] = "sample"
+    deploy: Literal["sample", "mean"] = "mean"
     """Whether the shipped policy explores, as in training, or acts by its mean."""
 
 

@@ -70,7 +70,10 @@ class RL2Config:
     max_gradient: float = 1.0
     """A gradient longer than this is shortened."""
     deploy: Literal["sample", "mean"] = "sample"
-    """Whether the shipped policy explores, as in training, or acts by its mean."""
+    """Whether the shipped policy explores, as in training, or acts by its mean.
+
+    It has to find out within the episode: without noise it finds no goal of point-goal.
+    """
 
 
 class GRU(Memory):

@@ -80,8 +80,8 @@ def reproduce(row: Row, about: str, steps: int) -> None:
             steps=steps,
             out=arguments.out,
             family_options=row.family_options,
-            agent_config=row.agent_config,
-            normalise=False,  # as in the paper
+            agent_config={"deploy": "sample", **row.agent_config},
+            normalise=False,  # both as in the paper
             command=command,
             reuse=True,
         )

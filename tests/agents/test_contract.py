@@ -10,7 +10,7 @@ from metarl.evaluation.protocol import evaluate
 from metarl.learning.agent import Agent, Sampler
 from metarl.registry import find, make_family, names
 from metarl.world.environment import Environment
-from metarl.world.rollout import collect
+from metarl.world.rollout import Percept, collect
 
 GRADIENT = {"tasks": 3, "episodes": 4, "hidden": (8,)}
 MEMORY = {"tasks": 3, "episodes": 2, "units": 8, "epochs": 1}
@@ -162,3 +162,30 @@ def test_training_goes_on_beside_an_adaptation_without_changing_it(name, family)
     go_on(agent, sampler, 1)
     after = collect(world, adaptation.deployed(), seed=0)
     assert torch.equal(before.action, after.action)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_it_ships_the_mean_of_its_actions_unless_it_explores_within_episodes(
+    name, family
+):
+    agent, _, _ = trained(family, name, 1)
+    world = Environment(
+        family, family.tasks("interpolation", 3, 0), visible=agent.sees_task
+    )
+    adaptation = agent.adaptation(3)
+    adaptation.absorb(collect(world, adaptation, seed=0))
+    policy = adaptation.deployed()
+    shape = (3, 1)
+    acted = [
+        policy.act(
+            Percept(
+                world.reset(1).view(*shape, -1),
+                torch.zeros(shape),
+                torch.ones(shape, dtype=torch.bool),
+                torch.ones(shape, dtype=torch.bool),
+                torch.full((*shape, 2), noise),
+            )
+        )
+        for noise in (0.0, 1.0)
+    ]
+    assert torch.equal(*acted) == (name not in ("rl2", "mann"))

@@ -184,7 +184,8 @@ def test_rounds_add_up_in_the_memory(family):
 
 
 def test_a_robot_explores_with_slow_weights_and_ships_both(family):
-    agent = MetaNet(family, MetaNet.Config(hidden=(8,), episodes=4), seed=0)
+    config = MetaNet.Config(hidden=(8,), episodes=4, deploy="sample")
+    agent = MetaNet(family, config, seed=0)
     world = Environment(family, family.tasks("interpolation", 3), 2)
     adaptation = agent.adaptation(3)
     explored = collect(world, adaptation, seed=0)

@@ -153,7 +153,8 @@ def test_without_support_nothing_is_claimed(family):
 
 def test_it_explores_widely_as_long_as_it_knows_nothing(family):
     """However little noise was left by training; and it ships no more than that."""
-    agent = Prototypical(family, replace(SMALL, explore_std=2.0), seed=0)
+    config = replace(SMALL, explore_std=2.0, deploy="sample")
+    agent = Prototypical(family, config, seed=0)
     agent.parameters["log_std"].fill_(math.log(0.01))
     adaptation = agent.adaptation(1)
     world = Environment(family, family.tasks("far", 1), 200)
