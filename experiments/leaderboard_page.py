@@ -129,7 +129,8 @@ policy that sees the task; it is not clipped. Tasks where the latter is no bette
 the former are dropped. *Nothing to gain*: over the whole split it is not better, for
 the interval of the difference holds 0. The area is the mean of S over the logarithm of
 the adaptation episodes; shown is its interquartile mean. It is 1 for an agent that
-knows at once.
+knows at once. A small figure behind it is the number of seeds, where others of the
+family have more.
 
 ![Scores against robot time](scores.png)
 
@@ -154,7 +155,7 @@ def overview(results: Path, families: tuple[str, ...], split: str) -> list[str]:
     lines = [f"| | agent | {' | '.join(judged)} |", "|---" * (len(judged) + 2) + "|"]
     for kind, agents in CLASSES.items():
         for agent in agents:
-            cells = [area(found, agent, split) for found in judged.values()]
+            cells = [marked(found, agent, split) for found in judged.values()]
             lines.append(f"| {kind} | `{agent}` | {' | '.join(cells)} |")
             kind = ""
     return lines
@@ -250,6 +251,13 @@ def area(found: Found, agent: str, split: str) -> str:
         return "nothing to gain"
     values = statistics.area_under_curve(judged.episodes, judged.score)
     return with_interval(statistics.interval(values), ".2f")
+
+
+def marked(found: Found, agent: str, split: str) -> str:
+    """`area`, with the number of seeds where the family's best known have more."""
+    value, seeds = area(found, agent, split), len(found.get(agent, ()))
+    fewer = value and seeds < max(map(len, found.values()))
+    return f"{value} {'⁰¹²³⁴⁵⁶⁷⁸⁹'[min(seeds, 9)]}" if fewer else value
 
 
 def with_interval(value: statistics.Estimate, form: str = ".1f") -> str:

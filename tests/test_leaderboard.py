@@ -88,6 +88,18 @@ def test_what_was_not_judged_is_an_empty_row(results):
     assert text.count("| gradient | `maml` | 0.62 [") == 1
 
 
+def test_an_area_of_fewer_seeds_than_others_have_says_so(results):
+    assert (
+        page.marked(page.load(results, "point-goal"), "maml", "interpolation")[-1]
+        == "]"
+    )
+    write_json(results / "point-goal/oracle-1.json", entry(REFERENCES["oracle"]))
+    found = page.load(results, "point-goal")
+    assert page.marked(found, "maml", "interpolation").endswith("] ¹")
+    assert page.marked(found, "oracle", "interpolation")[-1] == "]"
+    assert page.marked(found, "rl2", "interpolation") == ""
+
+
 def test_without_references_nothing_is_placed(results):
     (results / "point-goal/oracle-0.json").unlink()
     found = page.load(results, "point-goal")
