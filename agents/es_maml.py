@@ -102,6 +102,11 @@ class ESMAML(Agent):
         """Episodes of an adaptation step."""
         return int(self.config.trials)
 
+    @property
+    def trained_steps(self) -> int:
+        """Adaptation steps in training; later perturbations are smaller."""
+        return int(self.config.inner_steps)
+
     def directions(self, generator: torch.Generator, rows: int) -> Tensor:
         """Perturbations of one adaptation step, (rows, round, parameters).
 
@@ -226,6 +231,11 @@ class Operator(Protocol):
         """See `ESMAML.round`."""
         ...
 
+    @property
+    def trained_steps(self) -> int:
+        """See `ESMAML.trained_steps`."""
+        ...
+
     def directions(self, generator: torch.Generator, rows: int) -> Tensor:
         """See `ESMAML.directions`."""
         ...
@@ -245,6 +255,10 @@ class Operator(Protocol):
 
 class Evolving:
     """Adapts by trying out perturbed policies, one each episode.
+
+    After as many steps as in training, perturbations shrink with the root of the
+    steps. Where little is left to gain, the noise of returns would go on to move the
+    pivot by whole steps: on half-cheetah, 50 episodes then made it worse by a fifth.
 
     Args:
         agent: gives the operator.
@@ -287,8 +301,10 @@ class Evolving:
 
     def _begin(self) -> None:
         rows = len(self.pivot)
-        generator = torch_generator(self.agent.seed, "adaptation", next(self.steps))
-        self.directions = self.agent.directions(generator, rows)
+        step = next(self.steps)
+        generator = torch_generator(self.agent.seed, "adaptation", step)
+        size = math.sqrt(min(1.0, self.agent.trained_steps / (step + 1)))
+        self.directions = size * self.agent.directions(generator, rows)
         self.returns = torch.zeros(rows, 0)
 
     def _moved(self) -> Tensor:

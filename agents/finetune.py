@@ -97,6 +97,7 @@ class Climber:
     def __init__(self, agent: FinetuneClimb) -> None:
         self.seed = agent.seed
         self.round = int(agent.config.trials)
+        self.trained_steps = 2  # as `hill-climb`, although nothing was trained for it
         self.sigma = agent.config.inner_sigma
         self.statistics = agent.moments()
         self.network = actor(agent.policy)

@@ -173,3 +173,16 @@ def test_a_round_in_parts_is_the_round(kind, family):
         pivots.append(adaptation.pivot)
     torch.testing.assert_close(*pivots)
     assert not torch.equal(pivots[0], agent.start.expand(2, -1))
+
+
+@pytest.mark.parametrize("kind", [ESMAML, HillClimb])
+def test_perturbations_shrink_after_as_many_steps_as_in_training(kind, family):
+    agent = kind(family, kind.Config(trials=4, inner_steps=2, hidden=(30,)), seed=0)
+    world = Environment(family, family.tasks("near", 3), 4)
+    adaptation, sizes = agent.adaptation(3), []
+    for seed in range(8):
+        tried = adaptation.directions
+        sizes.append(tried[tried.abs().sum(-1) > 0].std())  # the pivot is not moved
+        adaptation.absorb(collect(world, adaptation, seed))
+    expected = torch.tensor([1.0, 1.0, *((2 / step) ** 0.5 for step in range(3, 9))])
+    torch.testing.assert_close(torch.stack(sizes), expected, rtol=0.1, atol=0)
