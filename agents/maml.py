@@ -48,8 +48,11 @@ from metarl.learning.policies import (
 class MAMLConfig(GradientConfig):
     """Hyper-parameters of MAML."""
 
-    later_step: float = 0.5
-    """Share of a step that is taken after as many as in training (the paper's)."""
+    later_step: float = 0.25
+    """Share of a step that is taken after as many as in training.
+
+    The paper has 0.5. On `point-goal`, a second step of that length overshoots.
+    """
     max_kl: float = 0.01
     """KL limit of the outer step, at the adapted policies."""
     cg_iterations: int = 10

@@ -43,8 +43,8 @@ Gaussian = tuple[Tensor, Tensor]
 class ProMPConfig(GradientConfig):
     """Hyper-parameters of ProMP."""
 
-    later_step: float = 0.5
-    """Share of a step that is taken after as many as in training."""
+    later_step: float = 0.25
+    """Share of a step that is taken after as many as in training, as in MAML."""
     outer_lr: float = 1e-3
     """Step size of the outer Adam."""
     outer_steps: int = 5

@@ -80,7 +80,7 @@ def reproduce(row: Row, about: str, steps: int) -> None:
             steps=steps,
             out=arguments.out,
             family_options=row.family_options,
-            agent_config={"deploy": "sample", **row.agent_config},
+            agent_config={"deploy": "sample", "later_step": 0.5, **row.agent_config},
             normalise=False,  # both as in the paper
             command=command,
             reuse=True,

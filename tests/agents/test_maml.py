@@ -164,13 +164,13 @@ def test_deployed_policy_learns_from_every_episode_so_far(family):
     )
 
 
-def test_steps_beyond_those_of_training_are_halved(family):
+def test_steps_beyond_those_of_training_are_shorter(family):
     """What a second whole step would do, and half of it."""
     agents = [
         MAML(family, MAML.Config(hidden=(8,), episodes=2, later_step=share), seed=0)
         for share in (1.0, 0.5)
     ]
-    assert MAML.Config().later_step == 0.5
+    assert MAML.Config().later_step == 0.25
     sampler = Sampler(family, seed=0)
     tasks = sampler.tasks(3)
     adaptations = [agent.adaptation(3) for agent in agents]
