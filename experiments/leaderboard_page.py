@@ -114,8 +114,9 @@ All agents have the same meta-training steps and their default settings, and fac
 same held-out robots. Intervals are 95 % bootstrap intervals over seeds, then tasks
 (with one seed: over tasks alone). An empty row was not run yet. Default settings are
 the papers' or were found by hand, mostly on `point-goal` and `cheetah-direction`, some
-on robots that judge here, too: no agent was tuned systematically, and not all with the
-same effort (`tune.py` gives each the same trials).
+on robots that judge here, too, and most before observations were normalised: no agent
+was tuned systematically, and not all with the same effort (`tune.py` gives each the
+same trials).
 
 **Adaptation** is on `interpolation`: robots that were never met, from the train box.
 *Before* and *after*: mean return of the deployed policy without any episode and with

@@ -61,6 +61,9 @@ class TaskFamily:
     derived: bool = True
     """Whether it reads fields that MuJoCo derives (xpos, sensordata, ...). With False
     only the state (qpos, qvel, ...) is current after a step, which is faster."""
+    one_scale: bool = False
+    """Whether all that is observed has one scale as it is, so that agents are not told
+    deviations from the mean: that would only make it larger or smaller."""
     camera: str | int = -1
     """Camera of the videos: a name, an id, or -1 for the free camera."""
     success_measure: str = ""

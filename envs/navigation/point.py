@@ -65,6 +65,7 @@ class Point(TaskFamily):
     """What the point families share: the plane, the point and its position."""
 
     derived = False
+    one_scale = True
     camera = "above"
     mark = 0.04
     """Radius of the goal's marker, m."""

@@ -21,7 +21,6 @@ from metarl.errors import RunError
 from metarl.files import plain
 from metarl.learning.agent import Agent, Sampler
 from metarl.learning.progress import Progress
-from metarl.registry import find
 from metarl.runs import checkpoint
 from metarl.runs.folder import Run, RunConfig, find_run
 
@@ -55,7 +54,8 @@ def train(
         steps: control steps to train for.
         out: folder that holds all runs.
         train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
-        normalise: tell the agent normalised observations, if it does not do so itself.
+        normalise: tell the agent normalised observations, unless it normalises them
+            by itself or they have one scale already.
         family_options: arguments of the family.
         agent_config: fields of the agent's config.
         command: what a person typed, for the record.
@@ -77,15 +77,17 @@ def train(
         seed,
         steps,
         train_tasks,
-        normalise and not find("agents", agent).normalises,
-        family_options or {},
-        agent_config or {},
-        command,
+        family_options=family_options or {},
+        agent_config=agent_config or {},
+        command=command,
     )
-    _, built = config.build()  # a wrong name or option leaves no folder behind
-    # Written in full, so that another default of a later version does not change it.
-    settings = dataclasses.asdict(built.config)
-    config = dataclasses.replace(config, agent_config=settings)
+    world, built = config.build()  # a wrong name or option leaves no folder behind
+    config = dataclasses.replace(
+        config,
+        normalise=normalise and not (built.normalises or world.one_scale),
+        # Written in full, so that another default of a later version changes nothing.
+        agent_config=dataclasses.asdict(built.config),
+    )
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
     run = Run.create(config, out)

@@ -149,14 +149,16 @@ def test_a_checkpoint_holds_the_statistics_and_the_agent_knows_only_its_own(agen
 def test_a_run_is_normalised_unless_told_otherwise(tmp_path):
     options = {"steps": 1, "out": tmp_path, "agent_config": TINY, "quiet": True}
     options["family_options"] = {"horizon": 10}
-    run = metarl.train("point-goal", "maml", **options)
+    run = metarl.train("rover-goal", "maml", **options)
     assert run.config.normalise
     _, agent = metarl.load(run)
     assert isinstance(agent, Normalised) and agent.statistics.count > 0
 
-    without = metarl.train("point-goal", "maml", normalise=False, **options)
+    without = metarl.train("rover-goal", "maml", normalise=False, **options)
     assert without.path != run.path
     assert type(metarl.load(without)[1]) is find("agents", "maml")
+    same = metarl.train("point-goal", "maml", **options)  # a position: one scale
+    assert not same.config.normalise
     # A run of before there was the option.
     config = json.loads((without.path / "config.json").read_text())
     del config["normalise"]
@@ -175,8 +177,8 @@ def test_a_resumed_run_has_the_bits_of_one_that_was_not_stopped(tmp_path):
     options = {"agent_config": TINY, "quiet": True}
     options["family_options"] = {"horizon": 10}
     step = 3 * 4 * 2 * 10
-    whole = metarl.train("point-goal", "maml", steps=3 * step, out=tmp_path, **options)
-    part = metarl.train("point-goal", "maml", steps=step, out=tmp_path / "b", **options)
+    whole = metarl.train("rover-goal", "maml", steps=3 * step, out=tmp_path, **options)
+    part = metarl.train("rover-goal", "maml", steps=step, out=tmp_path / "b", **options)
     part = metarl.learning.training.resume(part.path, steps=3 * step, quiet=True)
     states = [metarl.load(run)[1].state()[0] for run in (whole, part)]
     assert states[0].keys() == states[1].keys()
