@@ -27,7 +27,7 @@ import metarl
 from metarl.evaluation.statistics import interval
 from metarl.family import TaskFamily
 from metarl.files import read_json, replacing, write_json
-from metarl.learning.normalised import NormalisedPolicy
+from metarl.learning.normalised import Normalised, NormalisedPolicy
 from metarl.learning.trials import MemoryNetwork, Rememberer
 from metarl.randomness import key
 from metarl.runs.folder import commit
@@ -101,15 +101,21 @@ def judge(
         return rounded(query.returns.double().mean(1).tolist())
 
     adaptation = agent.adaptation(tasks)
-    wiped = NormalisedPolicy(Wiped(agent.agent.network), agent.statistics)
     found = {
-        "wiped": returns(wiped),
+        "wiped": returns(wiped(agent)),
         "first": returns(adaptation.deployed()),
     }
     for done in range(EPISODES):
         support = key(0, "evaluation", "support", done)
         adaptation.absorb(collect(single, adaptation, support))
     return {**found, "later": returns(adaptation.deployed())}
+
+
+def wiped(agent: Any) -> Policy:
+    """The agent's policy without a memory, told observations as the agent is."""
+    if isinstance(agent, Normalised):
+        return NormalisedPolicy(wiped(agent.agent), agent.statistics)
+    return Wiped(agent.network)
 
 
 @dataclass
