@@ -79,7 +79,7 @@ class Randomized(Agent):
     """PPO over the train box, deployed without adaptation."""
 
     Config: ClassVar[type] = PPOConfig
-    normalises: ClassVar[bool] = True
+    normalises = True
 
     def __init__(self, family: TaskFamily, config: PPOConfig, seed: int) -> None:
         super().__init__(family, config, seed)
@@ -262,7 +262,7 @@ class Oracle(Randomized):
     is an input that was always 0: it would be no bound where the others are judged.
     """
 
-    sees_task: ClassVar[bool] = True
+    sees_task = True
 
     def pool(self, seed: int) -> list[Task]:
         """Train tasks, and as many of the other splits in turn."""

@@ -82,7 +82,7 @@ class ESMAML(Agent):
     """Learns a start from which an evolution strategy adapts fast."""
 
     Config: ClassVar[type] = ESMAMLConfig
-    normalises: ClassVar[bool] = True
+    normalises = True
 
     def __init__(self, family: TaskFamily, config: ESMAMLConfig, seed: int) -> None:
         super().__init__(family, config, seed)

@@ -35,8 +35,8 @@ class Scratch(Agent):
     """PPO on each robot alone, from random weights."""
 
     Config: ClassVar[type] = ScratchConfig
-    trains: ClassVar[bool] = False
-    normalises: ClassVar[bool] = True
+    trains = False
+    normalises = True
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Nothing: whatever it learns, it learns on the target robot."""

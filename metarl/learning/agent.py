@@ -145,11 +145,11 @@ class Agent(abc.ABC):
 
     Config: ClassVar[type]
     """Its hyper-parameters: a frozen dataclass with a default for each."""
-    sees_task: ClassVar[bool] = False
+    sees_task: bool = False
     """Whether it observes the task (the oracle)."""
-    trains: ClassVar[bool] = True
+    trains: bool = True
     """Whether there is anything to meta-train before it meets a robot."""
-    normalises: ClassVar[bool] = False
+    normalises: bool = False
     """Whether it normalises observations by itself."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:

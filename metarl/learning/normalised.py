@@ -36,22 +36,13 @@ class Normalised(Agent):
     def __init__(self, agent: Agent) -> None:
         super().__init__(agent.family, agent.config, agent.seed)
         self.agent = agent
+        self.sees_task, self.trains = agent.sees_task, agent.trains
         self.statistics = Statistics.nothing(sizes(agent.family, agent.sees_task)[0])
 
     @property
     def name(self) -> str:
         """Of the agent within."""
         return self.agent.name
-
-    @property
-    def sees_task(self) -> bool:  # type: ignore[override]
-        """Of the agent within."""
-        return self.agent.sees_task
-
-    @property
-    def trains(self) -> bool:  # type: ignore[override]
-        """Of the agent within."""
-        return self.agent.trains
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """One meta-iteration; then its observations count, too."""

@@ -7,7 +7,7 @@ import torch
 
 import metarl
 from metarl.learning.agent import Agent, Sampler
-from metarl.learning.normalised import Normalised
+from metarl.learning.normalised import Normalised, NormalisedSampler
 from metarl.registry import find, make_family, names
 from metarl.runs.folder import Run
 from metarl.world.environment import Environment
@@ -110,6 +110,9 @@ def test_the_sampler_keeps_the_account(family, agent):
     assert [row["steps"] for row in rows] == [180.0, 360.0]
     assert sampler.state() == {**sampler.state(), "control_steps": 360, "drawn": 12}
     assert sampler.seconds > 0
+    through = NormalisedSampler(sampler, agent.statistics)
+    through.count(5, 0.5)
+    assert through.control_steps == sampler.control_steps == 365
 
 
 def test_an_adaptation_changes_nothing_and_is_not_changed_by_training(family, agent):
