@@ -269,13 +269,18 @@ def with_interval(value: statistics.Estimate, form: str = ".1f") -> str:
 def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
     """S against robot seconds, a row for each family and a column for each split."""
     shown = [family for family in families if load(results, family)]
-    splits = SPLITS[:3]
-    figure = Figure(figsize=(4.2 * len(splits) + 2.4, 3.4 * len(shown) + 1), dpi=110)
-    grid = figure.subplots(len(shown), len(splits), squeeze=False)
+    figure = Figure(figsize=(4.2 * len(SPLITS), 3.4 * len(shown) + 1), dpi=100)
+    grid = figure.subplots(len(shown), len(SPLITS), squeeze=False)
     handles: dict[str, Any] = {}
     for axes_row, family in zip(grid, shown, strict=True):
         found = load(results, family)
-        for axes, split in zip(axes_row, splits, strict=True):
+        there = {
+            name for seeds in found.values() for e in seeds for name in e["splits"]
+        }
+        for axes, split in zip(axes_row, SPLITS, strict=True):
+            if split not in there:
+                axes.set_axis_off()
+                continue
             times: list[float] = []
             for kind, agents in CLASSES.items():
                 for agent, style in zip(agents, STYLES, strict=False):
@@ -310,8 +315,11 @@ def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
         axes_row[0].set_ylabel("score S")
     for axes in grid[-1]:
         axes.set_xlabel("robot time, s")
-    figure.legend(
-        handles.values(), handles.keys(), loc="center right", frameon=False, fontsize=9
-    )
-    figure.tight_layout(rect=(0, 0, 0.88, 1))
+    blank = [axes for axes in grid.flat if not axes.axison]
+    lines = list(handles.values()), list(handles)
+    if blank:
+        blank[0].legend(*lines, loc="center", ncols=2, frameon=False)
+    else:
+        figure.legend(*lines, loc="center right", frameon=False)
+    figure.tight_layout(rect=(0, 0, 1 if blank else 0.9, 1))
     return figure
