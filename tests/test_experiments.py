@@ -39,7 +39,7 @@ WRITTEN = {
     "tune.py": "runs/tune/quick/point-goal-maml.json",
     "task_variability.py": "runs/task_variability/quick/point-goal-maml.md",
     "grasp_unknown_objects.py": "runs/stories/arm-lift/finetune/*/story.md",
-    "rover_rewired.py": "runs/stories/rover-goal/rl2/*/story.md",
+    "rover_rewired.py": "runs/stories/rover-goal/maml/*/story.md",
     "quadruped_worn_out.py": "runs/stories/quadruped-battery/finetune-climb/*/story.md",
 }
 
