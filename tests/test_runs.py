@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -256,7 +258,7 @@ def test_the_config_is_written_before_anything_is_built_for_the_run(monkeypatch)
     monkeypatch.setattr(training, "_loop", dying)
     with pytest.raises(MemoryError):
         metarl.train("point-goal", "maml", steps=1, agent_config=TINY, quiet=True)
-    assert seen == ["config.json", "system.json"]
+    assert seen == ["config.json", "lock", "system.json"]
 
 
 def test_a_wrong_option_leaves_no_folder(tmp_path):
@@ -354,6 +356,32 @@ def test_a_run_that_became_nan_keeps_its_good_checkpoint(monkeypatch):
     with pytest.raises(RunError, match=r"not finite.*good checkpoint.*checkpoints"):
         metarl.resume(run.path, quiet=True)
     assert content(run.checkpoints) == before
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(monkeypatch):
+    from metarl.agents.maml import MAML
+
+    run = metarl.train("point-goal", "maml", steps=1, agent_config=TINY, quiet=True)
+    original = MAML.train_step
+    second = f"import metarl; metarl.resume({str(run.path)!r}, quiet=True)"
+
+    def meanwhile(self, sampler):
+        before = content(run.path)
+        done = subprocess.run(
+            [sys.executable, "-c", second], capture_output=True, text=True
+        )
+        assert "is being trained by another process" in done.stderr
+        assert content(run.path) == before
+        return original(self, sampler)
+
+    steps = run.metrics()[-1]["control_steps"] + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(MAML, "train_step", meanwhile)
+        metarl.resume(run.path, steps, quiet=True)
+    assert [row["iteration"] for row in run.metrics()] == [0, 1]
+    (run.path / "lock").touch()  # as a killed process leaves it: locks nobody out
+    metarl.resume(run.path, quiet=True)
+    assert not (run.path / "lock").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

@@ -91,7 +91,8 @@ def train(
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
     run = Run.create(config, out)
-    _loop(run, *_fresh(run), checkpoint_seconds, quiet)
+    with run.locked():
+        _loop(run, *_fresh(run), checkpoint_seconds, quiet)
     return run
 
 
@@ -111,17 +112,19 @@ def resume(
 
     Raises:
         InputError: if it is no run, or its checkpoint is damaged or foreign.
+        RunError: if another process is training it.
     """
     run = Run(path)
-    if steps is not None and steps != run.config.steps:
-        run.extend(steps)
-    if not checkpoint.checkpoints(run.checkpoints):
-        agent, sampler = _fresh(run)
-    else:
-        _, agent, state = run.load()
-        sampler = _sampler(run.config, agent)
-        sampler.load_state(state["sampler"])
-    _loop(run, agent, sampler, checkpoint_seconds, quiet)
+    with run.locked():
+        if steps is not None and steps != run.config.steps:
+            run.extend(steps)
+        if not checkpoint.checkpoints(run.checkpoints):
+            agent, sampler = _fresh(run)
+        else:
+            _, agent, state = run.load()
+            sampler = _sampler(run.config, agent)
+            sampler.load_state(state["sampler"])
+        _loop(run, agent, sampler, checkpoint_seconds, quiet)
     return run
 
 

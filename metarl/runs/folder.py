@@ -4,6 +4,7 @@ runs/<family>/<agent>/<seed>-<time>/
     config.json          written before anything is built
     system.json          versions, commit, machine
     metrics.jsonl        a line per meta-iteration
+    lock                 only while a process trains it
     tensorboard/  checkpoints/  evaluation.json  videos/  report.html
 """
 
@@ -14,10 +15,14 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 import metarl
 from metarl.errors import InputError, RunError
@@ -150,6 +155,27 @@ class Run:
             )
         self.config = dataclasses.replace(self.config, steps=steps)
         write_json(self.path / "config.json", dataclasses.asdict(self.config))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process train this run meanwhile: they would mix their rows.
+
+        Raises:
+            RunError: if another one does.
+        """
+        lock = FileLock(self.path / "lock", timeout=1)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"{self.path} is being trained by another process. Wait for it, or "
+                "stop it and go on with it here."
+            ) from None
+        try:
+            yield
+        finally:
+            (self.path / "lock").unlink(missing_ok=True)
+            lock.release()
 
     @property
     def checkpoints(self) -> Path:
