@@ -279,7 +279,7 @@ def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
         }
         for axes, split in zip(axes_row, SPLITS, strict=True):
             if split not in there:
-                axes.set_axis_off()
+                axes.set_axis_off()  # the family has no such split
                 continue
             times: list[float] = []
             for kind, agents in CLASSES.items():

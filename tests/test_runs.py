@@ -382,6 +382,9 @@ def test_a_run_is_trained_by_one_process_at_a_time(monkeypatch):
     (run.path / "lock").touch()  # as a killed process leaves it: locks nobody out
     metarl.resume(run.path, quiet=True)
     assert not (run.path / "lock").exists()
+    (run.path / "lock").mkdir()
+    with pytest.raises(RunError, match="Cannot lock"):
+        metarl.resume(run.path, quiet=True)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):

@@ -161,7 +161,7 @@ class Run:
         """Let no other process train this run meanwhile: they would mix their rows.
 
         Raises:
-            RunError: if another one does.
+            RunError: if another one does, or the folder cannot be written.
         """
         lock = FileLock(self.path / "lock", timeout=1)
         try:
@@ -171,6 +171,8 @@ class Run:
                 f"{self.path} is being trained by another process. Wait for it, or "
                 "stop it and go on with it here."
             ) from None
+        except OSError as error:
+            raise RunError(f"Cannot lock {self.path}: {error.strerror}.") from error
         try:
             yield
         finally:
