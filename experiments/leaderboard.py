@@ -2,12 +2,14 @@
 
     python experiments/leaderboard.py                        # resumable; hours
     python experiments/leaderboard.py --families point-goal --agents maml rl2
+    python experiments/leaderboard.py --families cheetah-direction --tuned
     python experiments/leaderboard.py --quick                # minutes, to see it run
 
 Every agent is meta-trained for the same number of control steps with its default
-hyper-parameters, then judged on the same held-out tasks, initial states and noise. A
-cell that was judged is never run again; a run that was stopped goes on; table and
-figure are drawn anew after each cell. Empty cells are shown empty.
+hyper-parameters (or, `--tuned`, with what `tune.py` found in as many trials for each),
+then judged on the same held-out tasks, initial states and noise. A cell that was judged
+is never run again; a run that was stopped goes on; table and figure are drawn anew
+after each cell. Empty cells are shown empty.
 """
 
 import dataclasses
@@ -18,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from leaderboard_page import REFERENCES, SPLITS, draw
+from leaderboard_page import REFERENCES, SPLITS, TUNED, draw, tuned_settings
 
 import metarl
-from metarl.errors import RunError
+from metarl.errors import InputError, RunError
 from metarl.evaluation.protocol import BUDGETS, evaluate
 from metarl.files import write_json
 from metarl.learning.agent import Agent
@@ -59,6 +61,10 @@ class Arguments:
     """Folder of the runs."""
     results: Path = Path("results/leaderboard")
     """Folder of the per-task numbers, the table and the figure."""
+    tuned: bool = False
+    """Run the agents whose settings `tune.py` could better for the family."""
+    tune: Path = Path("results/tune")
+    """Folder of what it found."""
     draw: bool = False
     """Only draw table and figure of what is there."""
     quick: bool = False
@@ -68,26 +74,45 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Fill the cells one by one."""
     results = arguments.out / "quick" if arguments.quick else arguments.results
+    page = (results, arguments.families, arguments.tune)
     command = shlex.join(["python", *sys.argv])
+    if arguments.tuned:
+        refuse_untuned(arguments)
     failed = []
     if not arguments.draw:
         for seed, family, agent in cells(arguments):
-            path = results / family / f"{agent}-{seed}.json"
+            settings, column = {}, family
+            if arguments.tuned:
+                settings = tuned_settings(arguments.tune, family, agent) or {}
+                column = family + TUNED
+                if not settings:  # nothing to run: see `load` of the page
+                    continue
+            path = results / column / f"{agent}-{seed}.json"
             if path.exists():
                 continue
-            print(f"{family}, {agent}, seed {seed}", flush=True)
+            print(f"{column}, {agent}, seed {seed}", flush=True)
             try:
-                cell = run_cell(arguments, family, agent, seed, command)
+                cell = run_cell(arguments, family, agent, seed, command, settings)
             except RunError as error:  # its cell stays empty, the others go on
-                failed.append(f"{family}, {agent}, seed {seed}: {error}")
+                failed.append(f"{column}, {agent}, seed {seed}: {error}")
                 print(failed[-1], flush=True)
                 continue
             write_json(path, cell)
-            draw(results, arguments.families)
-    draw(results, arguments.families)
+            draw(*page)
+    draw(*page)
     print(f"Written: {results}")
     if failed:
         sys.exit("\n".join(["Failed:", *failed]))
+
+
+def refuse_untuned(arguments: Arguments) -> None:
+    """Raise InputError for a family of which no agent was tuned."""
+    for family in arguments.families:
+        if not any(arguments.tune.glob(f"{family}-*.json")):
+            raise InputError(
+                f"{arguments.tune} has no settings for {family}. Find them with: "
+                f"python experiments/tune.py --family {family} --agent maml --trials 8"
+            )
 
 
 def cells(arguments: Arguments) -> Iterator[tuple[int, str, str]]:
@@ -101,17 +126,23 @@ def cells(arguments: Arguments) -> Iterator[tuple[int, str, str]]:
 
 
 def run_cell(
-    arguments: Arguments, family: str, agent: str, seed: int, command: str
+    arguments: Arguments,
+    family: str,
+    agent: str,
+    seed: int,
+    command: str,
+    settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """Train and judge one agent; its numbers per task."""
-    base = TRAINED_AS.get(agent, agent)
-    run = trained_run(family, base, seed, arguments.out, command, arguments.quick)
+    """Train and judge one agent, with other settings than its defaults; per task."""
+    base = agent if settings else TRAINED_AS.get(agent, agent)
+    quick = arguments.quick
+    run = trained_run(family, base, seed, arguments.out, command, quick, settings)
     world, trained, state = run.load()
     options: dict[str, Any] = {
         "splits": [split for split in SPLITS if split in world.splits],
-        "tasks": 4 if arguments.quick else arguments.tasks,
-        "budgets": BUDGETS[:4] if arguments.quick else BUDGETS,
-        "query_episodes": 1 if arguments.quick else arguments.query_episodes,
+        "tasks": 4 if quick else arguments.tasks,
+        "budgets": BUDGETS[:4] if quick else BUDGETS,
+        "query_episodes": 1 if quick else arguments.query_episodes,
     }
     if agent == base:
         evaluation = metarl.evaluate(run, **options)
@@ -134,7 +165,13 @@ def run_cell(
 
 
 def trained_run(
-    family: str, agent: str, seed: int, out: Path, command: str, quick: bool
+    family: str,
+    agent: str,
+    seed: int,
+    out: Path,
+    command: str,
+    quick: bool,
+    settings: dict[str, Any],
 ) -> Run:
     """The finished run of an agent; what is missing of it is trained."""
     return metarl.train(
@@ -145,7 +182,7 @@ def trained_run(
         out=out,
         command=command,
         reuse=True,
-        agent_config=QUICK.get(agent) if quick else None,
+        agent_config={**(QUICK.get(agent, {}) if quick else {}), **settings},
     )
 
 

@@ -39,6 +39,10 @@ SPLITS = ("interpolation", "near", "far", "structure")
 THRESHOLD = 0.8
 REFERENCES = ("randomized", "oracle")
 """Run first: they place the others between 0 and 1."""
+TUNED = "-tuned"
+"""Behind a family's name: its column with the settings that `tune.py` found."""
+WORTH = {"cheetah-direction": 10.0}
+"""Return that settings have to gain on the validation tasks, or the defaults stay."""
 
 
 # -- from numbers to scores --------------------------------------------------------
@@ -46,6 +50,8 @@ REFERENCES = ("randomized", "oracle")
 
 Found = dict[str, list[dict[str, Any]]]
 """What was judged of a family: one entry a seed of each agent."""
+Columns = dict[str, Found]
+"""Families, and families `TUNED`, in order."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,47 @@ class Scores:
     """(seeds, tasks, points)."""
 
 
-def load(results: Path, family: str) -> Found:
-    """Every judged agent of a family, one entry for each seed in order."""
+def load(results: Path, column: str, tune: Path) -> Found:
+    """Every judged agent of a column, one entry for each seed in order.
+
+    An agent whose tuning betters nothing has the column of the defaults in common with
+    that of the tuned.
+    """
     found: Found = {}
-    for path in sorted((results / family).glob("*.json")):
+    for path in sorted((results / column).glob("*.json")):
         agent = path.stem.rpartition("-")[0]
         found.setdefault(agent, []).append(read_json(path))
+    if found and column.endswith(TUNED):
+        family = column.removesuffix(TUNED)
+        for agent, entries in load(results, family, tune).items():
+            if tuned_settings(tune, family, agent) == {}:
+                found[agent] = entries
+    return found
+
+
+def tuned_settings(tune: Path, family: str, agent: str) -> dict[str, Any] | None:
+    """The settings by which `tune.py` bettered an agent; empty where it did not.
+
+    None where it was not tuned.
+    """
+    path = tune / f"{family}-{agent}.json"
+    if not path.exists():
+        return None
+    tuned = read_json(path)
+    best, defaults = tuned["best"], tuned["defaults"]
+    gained = best["value"] - defaults["value"]
+    settings: dict[str, Any] = best["settings"]
+    return settings if gained > WORTH.get(family, 0.0) else {}
+
+
+def columns(results: Path, families: tuple[str, ...], tune: Path) -> Columns:
+    """What was judged of every family, and of its tuned agents where there are any."""
+    found = {}
+    for family in families:
+        for column in (family, family + TUNED):
+            found[column] = load(results, column, tune)
+            if not found[column] and column != family:
+                del found[column]
     return found
 
 
@@ -100,23 +141,27 @@ def scores(found: Found, agent: str, split: str) -> Scores | None:
 # -- table and figure --------------------------------------------------------------
 
 
-def draw(results: Path, families: tuple[str, ...]) -> None:
+def draw(results: Path, families: tuple[str, ...], tune: Path) -> None:
     """Write README.md and scores.png of what was judged so far."""
+    every = columns(results, families, tune)
     with replacing(results / "README.md") as file:
-        file.write_text(make_table(results, families))
-    if any(load(results, family) for family in families):
-        save(make_figure(results, families), results / "scores.png")
+        file.write_text(make_table(every))
+    if any(every.values()):
+        save(make_figure(every), results / "scores.png")
 
 
 ABOUT = f"""# Leaderboard
 
-All agents have the same meta-training steps and their default settings, and face the
-same held-out robots. Intervals are 95 % bootstrap intervals over seeds, then tasks
-(with one seed: over tasks alone). An empty row was not run yet. Default settings are
-the papers' or were found by hand, mostly on `point-goal` and `cheetah-direction`, some
-on robots that judge here, too, and most before observations were normalised: no agent
-was tuned systematically, and not all with the same effort (`tune.py` gives each the
-same trials).
+All agents have the same meta-training steps and face the same held-out robots.
+Intervals are 95 % bootstrap intervals over seeds, then tasks (with one seed: over tasks
+alone). An empty row was not run yet.
+
+Default settings are the papers' or were found by hand, not all with the same effort:
+mostly on `point-goal` and `cheetah-direction`, some on robots that judge here, too, and
+most before observations were normalised. Where a column's name ends in `{TUNED}`, every
+agent had the same number of trials instead (`tune.py`: short trainings, judged on
+unused tasks of the train box), and has the best settings; its defaults where these
+gained it no more than {WORTH["cheetah-direction"]:g} in return.
 
 **Adaptation** is on `interpolation`: robots that were never met, from the train box.
 *Before* and *after*: mean return of the deployed policy without any episode and with
@@ -149,10 +194,9 @@ ADAPTATION = (
 HELD_OUT = [f"before → after, {split}" for split in SPLITS[1:]]
 
 
-def overview(results: Path, families: tuple[str, ...], split: str) -> list[str]:
+def overview(every: Columns, split: str) -> list[str]:
     """The area under S on a split of every judged family, a line for each agent."""
-    every = {family: load(results, family) for family in families}
-    judged = {family: found for family, found in every.items() if found}
+    judged = {column: found for column, found in every.items() if found}
     lines = [f"| | agent | {' | '.join(judged)} |", "|---" * (len(judged) + 2) + "|"]
     for kind, agents in CLASSES.items():
         for agent in agents:
@@ -162,15 +206,14 @@ def overview(results: Path, families: tuple[str, ...], split: str) -> list[str]:
     return lines
 
 
-def make_table(results: Path, families: tuple[str, ...]) -> str:
+def make_table(every: Columns) -> str:
     """All families, agents and measures, as markdown."""
     lines, commands = [ABOUT], set()
     for split, title in OVERVIEW.items():
-        lines += [title, "", *overview(results, families, split), ""]
+        lines += [title, "", *overview(every, split), ""]
     areas = [f"area, {split}" for split in SPLITS]
-    for family in families:
-        found = load(results, family)
-        lines += [f"## {family}", ""]
+    for column, found in every.items():
+        lines += [f"## {column}", ""]
         if not found:
             lines += ["Not run yet.", ""]
             continue
@@ -266,14 +309,13 @@ def with_interval(value: statistics.Estimate, form: str = ".1f") -> str:
     return f"{value.value:{form}} [{value.low:{form}}, {value.high:{form}}]"
 
 
-def make_figure(results: Path, families: tuple[str, ...]) -> Figure:
+def make_figure(every: Columns) -> Figure:
     """S against robot seconds, a row for each family and a column for each split."""
-    shown = [family for family in families if load(results, family)]
+    shown = {column: found for column, found in every.items() if found}
     figure = Figure(figsize=(4.2 * len(SPLITS), 3.4 * len(shown) + 1), dpi=100)
     grid = figure.subplots(len(shown), len(SPLITS), squeeze=False)
     handles: dict[str, Any] = {}
-    for axes_row, family in zip(grid, shown, strict=True):
-        found = load(results, family)
+    for axes_row, (family, found) in zip(grid, shown.items(), strict=True):
         there = {
             name for seeds in found.values() for e in seeds for name in e["splits"]
         }
