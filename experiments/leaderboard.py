@@ -74,7 +74,9 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Fill the cells one by one."""
     results = arguments.out / "quick" if arguments.quick else arguments.results
-    page = (results, arguments.families, arguments.tune)
+    # The page is of all families, whichever were asked for now.
+    families = tuple(dict.fromkeys([*STEPS, *arguments.families]))
+    page = (results, families, arguments.tune)
     command = shlex.join(["python", *sys.argv])
     if arguments.tuned:
         refuse_untuned(arguments)

@@ -70,8 +70,8 @@ class Scores:
 def load(results: Path, column: str, tune: Path) -> Found:
     """Every judged agent of a column, one entry for each seed in order.
 
-    An agent whose tuning betters nothing has the column of the defaults in common with
-    that of the tuned.
+    Who is not bettered by tuning is in the tuned column as in that of the defaults, and
+    so is a reference that was not run yet.
     """
     found: Found = {}
     for path in sorted((results / column).glob("*.json")):
@@ -80,7 +80,8 @@ def load(results: Path, column: str, tune: Path) -> Found:
     if found and column.endswith(TUNED):
         family = column.removesuffix(TUNED)
         for agent, entries in load(results, family, tune).items():
-            if tuned_settings(tune, family, agent) == {}:
+            reference = agent in REFERENCES and agent not in found
+            if reference or tuned_settings(tune, family, agent) == {}:
                 found[agent] = entries
     return found
 
@@ -172,11 +173,12 @@ of tasks that *reached* it. *Worse*: share of tasks whose return fell by adaptin
 
 **Scores**: S is 0 for the domain-randomised policy without adaptation and 1 for the
 policy that sees the task; it is not clipped. Tasks where the latter is no better than
-the former are dropped. *Nothing to gain*: over the whole split it is not better, for
-the interval of the difference holds 0. The area is the mean of S over the logarithm of
-the adaptation episodes; shown is its interquartile mean. It is 1 for an agent that
-knows at once. A small figure behind it is the number of seeds, where others of the
-family have more.
+the former are dropped. *Nothing to gain*: over the whole split the interval of the
+difference is not above 0 (where it is below, the policy that sees the task has trained
+for too short a time to be a bound). The area is the mean of S over the logarithm of the
+adaptation episodes; shown is its interquartile mean. It is 1 for an agent that knows at
+once. A small figure behind it is the number of seeds, where others of the family have
+more.
 
 ![Scores against robot time](scores.png)
 

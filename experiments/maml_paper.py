@@ -35,7 +35,13 @@ class Row:
     family_options: dict[str, Any] = field(default_factory=dict)
     """As in the paper."""
     agent_config: dict[str, Any] = field(default_factory=dict)
-    """What differs from the agent's defaults."""
+    """What differs from the agent's defaults, beyond `SETTINGS`."""
+    note: str = ""
+    """Where these come from, if not from the paper."""
+
+
+SETTINGS = {"deploy": "sample", "later_step": 0.5}
+"""Of both rows, as in the paper, which does not normalise observations either."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,8 @@ def reproduce(row: Row, about: str, steps: int) -> None:
             steps=steps,
             out=arguments.out,
             family_options=row.family_options,
-            agent_config={"deploy": "sample", "later_step": 0.5, **row.agent_config},
-            normalise=False,  # both as in the paper
+            agent_config={**SETTINGS, **row.agent_config},
+            normalise=False,
             command=command,
             reuse=True,
         )
@@ -134,6 +140,8 @@ def make_table(
         value = interval(scores, statistic="mean")
         cells.append(f"{value.value:.1f} [{value.low:.1f}, {value.high:.1f}]")
     steps = costs[0]["control_steps"] / 1e6
+    changed = {**SETTINGS, **row.agent_config}
+    settings = ", ".join(f"`{name}={value}`" for name, value in changed.items())
     lines = [
         f"# {row.title}: the MAML paper's row",
         "",
@@ -146,6 +154,9 @@ def make_table(
         "",
         f"Command: `{command}`. Trained at commit `{costs[0]['commit']}`, judged at "
         f"`{evaluations[0]['run']['commit']}`.",
+        "",
+        f"Settings that are not the defaults: no normalisation, {settings}.",
+        *([row.note] if row.note else []),
         "",
         "| | 0 steps | 1 step | 2 steps | 3 steps | control steps a seed |",
         "|---|---|---|---|---|---|",

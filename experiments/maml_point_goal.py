@@ -18,9 +18,9 @@ ROW = Row(
         "random (paper)": (-82.7, -58.0, -53.8, -46.8),
     },
     oracle=-2.3,
-    # Steps after the first one are shorter, as in the paper; how much was chosen on
-    # other tasks (evaluation seed 777) from 0.2, 0.3, 0.4 and 0.5.
     agent_config={"tasks": 20, "later_step": 0.4, "gae_lambda": 1.0},
+    note="Steps after the first one are shorter, as in the paper; how much was chosen "
+    "on other\ntasks (evaluation seed 777) from 0.2, 0.3, 0.4 and 0.5.",
 )
 
 if __name__ == "__main__":

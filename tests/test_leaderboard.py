@@ -131,18 +131,21 @@ def test_a_run_that_fails_leaves_its_cell_empty_and_the_others_go_on(
     arguments = leaderboard.Arguments(
         families=("point-goal",), agents=("maml", "rl2"), seeds=(0,), results=tmp_path
     )
+    write_json(tmp_path / "rover-goal/maml-0.json", entry([[0, 0]] * 3))
     with pytest.raises(SystemExit, match="point-goal, maml, seed 0: An action is NaN"):
         leaderboard.main(arguments)
     judged = {path.name for path in (tmp_path / "point-goal").iterdir()}
     assert judged == {"randomized-0.json", "oracle-0.json", "rl2-0.json"}
-    assert "| memory | `rl2` |" in (tmp_path / "README.md").read_text()
+    text = (tmp_path / "README.md").read_text()
+    assert "| memory | `rl2` |" in text
+    assert "| | agent | point-goal | rover-goal |" in text  # not asked for, but there
 
 
 @pytest.fixture
 def tune(tmp_path):
-    """Tuning gains `maml` 30 and `fomaml` 9; `rl2` was not tuned."""
+    """Tuning gains `maml` 30 and `fomaml` 9; `rl2` and `oracle` were not tuned."""
     folder = tmp_path / "tune"
-    gains = {"randomized": 0, "oracle": 0, "maml": 30, "fomaml": 9}
+    gains = {"randomized": 0, "maml": 30, "fomaml": 9}
     for agent, gain in gains.items():
         plain = {
             "defaults": {"value": 50, "settings": {"inner_lr": 0.1}},
