@@ -108,13 +108,13 @@ def main(arguments: Arguments) -> None:
 
 
 def refuse_untuned(arguments: Arguments) -> None:
-    """Raise InputError for a family of which no agent was tuned."""
-    for family in arguments.families:
-        if not any(arguments.tune.glob(f"{family}-*.json")):
-            raise InputError(
-                f"{arguments.tune} has no settings for {family}. Find them with: "
-                f"python experiments/tune.py --family {family} --agent maml --trials 8"
-            )
+    """Raise InputError if no agent was tuned on any of the families."""
+    families, tune = arguments.families, arguments.tune
+    if not any(list(tune.glob(f"{family}-*.json")) for family in families):
+        raise InputError(
+            f"{tune} has no settings for {', '.join(families)}. Find them with: python "
+            f"experiments/tune.py --family {families[0]} --agent maml --trials 8"
+        )
 
 
 def cells(arguments: Arguments) -> Iterator[tuple[int, str, str]]:
