@@ -110,7 +110,8 @@ class Randomized(Agent):
                     ppo.env, self._callback, ppo.rollout_buffer, self.config.rollout
                 )
             steps = self.config.rollout * self.config.simulations
-            sampler.count(steps, time.perf_counter() - began)
+            sampler.count(steps, time.perf_counter() - began, face.diverged)
+            face.diverged = 0
             ppo.train()
         losses = dict(ppo.logger.name_to_value)
         ppo.logger.name_to_value.clear()
@@ -139,10 +140,10 @@ class Randomized(Agent):
         config = self.config
         environment = Environment(
             self.family,
-            self.family.tasks("train", config.simulations, sampler.seed),
+            sampler.tasks_from(0, config.simulations),
             seed=key(sampler.seed, "robots"),
             visible=self.sees_task,
-            resample=self.pool(sampler.seed),
+            resample=self.pool(sampler),
         )
         robots = VecNormalize(StableBaselinesEnv(environment), gamma=config.discount)
         robots.obs_rms = self.normaliser
@@ -179,13 +180,13 @@ class Randomized(Agent):
         self._ppo = ppo
         return ppo
 
-    def pool(self, seed: int) -> list[Task]:
+    def pool(self, sampler: Sampler) -> list[Task]:
         """The tasks that it trains on."""
-        return self.family.tasks("train", self.config.pool, seed)
+        return sampler.tasks_from(0, self.config.pool)
 
     def adaptation(self, tasks: int) -> Adaptation:
         """No adaptation: the same policy at any budget."""
-        return Unchanged(self)
+        return Unchanged(self.copied())
 
     def act(self, percept: Percept) -> Tensor:
         """The policy's mean action for normalised observations."""
@@ -229,8 +230,8 @@ class Randomized(Agent):
         self.policy.load_state_dict(weights)
         _load_statistics("observation", self.normaliser, tensors)
         self.learning_rate = plain["learning_rate"]
-        if "robots" in plain:
-            self._awaiting = tensors, plain
+        self._ppo = None
+        self._awaiting = (tensors, plain) if "robots" in plain else None
 
     def _restore(
         self, ppo: PPO, tensors: dict[str, Tensor], plain: dict[str, Any]
@@ -264,19 +265,19 @@ class Oracle(Randomized):
 
     sees_task = True
 
-    def pool(self, seed: int) -> list[Task]:
+    def pool(self, sampler: Sampler) -> list[Task]:
         """Train tasks, and as many of the other splits in turn."""
         held_out = [s for s in self.family.splits if s in HELD_OUT]
         if not held_out:
-            return super().pool(seed)
+            return super().pool(sampler)
         half = self.config.pool // 2
         share = -(-half // len(held_out))
         others = [
             task
             for split in held_out
-            for task in self.family.tasks(split, share, seed, NEVER_JUDGED)
+            for task in self.family.tasks(split, share, sampler.seed, NEVER_JUDGED)
         ]
-        return self.family.tasks("train", self.config.pool - half, seed) + others[:half]
+        return sampler.tasks_from(0, self.config.pool - half) + others[:half]
 
 
 @dataclass

@@ -162,7 +162,7 @@ class ESMAML(Agent):
         query = sampler.collect(
             tasks, config.queries, self.policy(pivot[:, None]), "query", alike
         )
-        fitness = judged(query).mean(1)
+        fitness = judged(query, together=True).mean(1)
         gradient = es_gradient(fitness, g, config.sigma)
         norm = descend(self.optimizer, [-gradient])
         self.statistics = self.statistics.extended(query.observation, query.mask)
@@ -195,10 +195,20 @@ class ESMAML(Agent):
         return torch.optim.Adam([self.start], lr=self.config.lr)
 
 
-def judged(episodes: Episodes) -> Tensor:
-    """Returns, (task, copy); one that blew up is as bad as the worst of its task."""
-    worst = episodes.returns.amin(1, keepdim=True).expand_as(episodes.returns)
-    return torch.where(episodes.diverged, worst, episodes.returns)
+def judged(episodes: Episodes, together: bool = False) -> Tensor:
+    """Returns, (task, copy); one that blew up is as bad as the worst of its task.
+
+    Args:
+        episodes: of n tasks.
+        together: where all of a task blew up, they are as bad as the worst of any. Not
+            for adaptation, in which no robot may know of another.
+    """
+    returns, lost = episodes.returns, episodes.diverged
+    worst = returns.amin(1, keepdim=True)
+    if together and not lost.all():
+        worst_of_all = worst.minimum(returns[~lost].min())
+        worst = torch.where(lost.all(1, keepdim=True), worst_of_all, worst)
+    return torch.where(lost, worst, returns)
 
 
 def standardised(returns: Tensor) -> Tensor:

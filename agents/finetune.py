@@ -52,7 +52,7 @@ class Finetune(Randomized):
 
     def adaptation(self, tasks: int) -> Tuning:
         """Every task starts from the trained policy and value network."""
-        twin = copied(self)
+        twin = self.copied()
         layers = (*sizes(self.family), self.config.hidden, self.config.initial_std)
         policies = [new_policy(*layers, seed=0) for _ in range(tasks)]
         for policy in policies:
@@ -145,10 +145,3 @@ class VectorActors:
             self.network, self.parameters, told.reshape(rows, -1, told.shape[-1])
         )
         return action.view(*told.shape[:2], -1)
-
-
-def copied(agent: Randomized) -> Randomized:
-    """An agent that stays as this one is now."""
-    twin = type(agent)(agent.family, agent.config, agent.seed)
-    twin.load_state(*agent.state())
-    return twin

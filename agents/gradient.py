@@ -119,6 +119,8 @@ def surrogate(parameters: Parameters, batch: Batch) -> Tensor:
     """
     mean, log_std = gaussian(parameters, batch.observation)
     log_ratio = log_probability(mean, log_std, batch.action) - batch.old_log_probability
+    # After an episode's end a ratio may overflow, and 0 times infinity is NaN.
+    log_ratio = torch.where(batch.mask > 0, log_ratio, 0.0)
     return -estimators.masked_mean(torch.exp(log_ratio) * batch.advantage, batch.mask)
 
 
@@ -229,9 +231,8 @@ class GradientAgent(Agent):
 
     def adaptation(self, tasks: int) -> "GradientAdaptation":
         """A fresh adaptation: every task starts from the learnt parameters."""
-        # A copy, so that training may go on beside it.
-        start = {n: p.clone() for n, p in policy_part(self.parameters).items()}
-        return GradientAdaptation(self, stack(start, tasks))
+        twin = self.copied()
+        return GradientAdaptation(twin, stack(policy_part(twin.parameters), tasks))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The learnt start, and how to adapt it."""

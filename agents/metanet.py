@@ -155,9 +155,7 @@ class MetaNet(ProMP):
 
     def adaptation(self, tasks: int) -> "Remembering":
         """A fresh adaptation: slow weights and an empty memory."""
-        # A copy, so that training may go on beside it.
-        twin = type(self)(self.family, self.config, self.seed)
-        twin.load_state(*self.state())
+        twin = self.copied()
         return Remembering(twin, stack(policy_part(twin.parameters), tasks))
 
 

@@ -190,8 +190,9 @@ class Metric(Agent):
         if support is None or not self.bank.mask.any():
             empty = torch.zeros(tasks, self.config.embedding)
             return Conditioned(self.parameters, empty, torch.zeros(tasks))
-        embedding = self.task_embedding(support)
-        return Conditioned(self.parameters, embedding, torch.ones(tasks))
+        known = support.mask.flatten(1).any(1).float()  # not if all episodes blew up
+        embedding = self.task_embedding(support) * known[:, None]
+        return Conditioned(self.parameters, embedding, known)
 
     def exploring(self, tasks: int) -> Conditioned:
         """The policy without support, with enough noise to find out what there is."""
@@ -210,7 +211,7 @@ class Metric(Agent):
         knows = bool(self.bank.mask.any())  # not in the first iteration
         aware = self.conditioned(support, len(tasks)) if knows else unaware
         after = sampler.collect(tasks, config.queries, aware, "query")
-        self._extend_bank(support)
+        self._extend_bank(support, sampler.train_tasks)
         generator = torch_generator(self.seed, sampler.iteration, "learning")
         metrics = self._learn_to_compare(generator, sampler.iteration)
         metrics |= self._learn_to_act([(unaware, before), (aware, after)], generator)
@@ -221,10 +222,11 @@ class Metric(Agent):
             **metrics,
         }
 
-    def _extend_bank(self, support: Support) -> None:
+    def _extend_bank(self, support: Support, distinct: int) -> None:
         self.statistics = self.statistics.extended(support.transition, support.mask)
         joined = self.bank.joined(support, 0)
-        latest = slice(-self.config.bank, None)
+        # Tasks come again after so many: none may be in the bank twice.
+        latest = slice(-min(self.config.bank, distinct or self.config.bank), None)
         self.bank = Support(joined.transition[latest], joined.mask[latest])
 
     def _learn_to_compare(self, generator: torch.Generator, time: int = 0) -> Metrics:
@@ -285,12 +287,6 @@ class Metric(Agent):
     def adaptation(self, tasks: int) -> "Comparing":
         """No support yet."""
         return Comparing(self.copied(), tasks)
-
-    def copied(self) -> "Metric":
-        """An agent that stays as this one is now."""
-        twin = type(self)(self.family, self.config, self.seed)
-        twin.load_state(*self.state())
-        return twin
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Policy, encoder, statistics, bank and both optimisers."""

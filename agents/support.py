@@ -39,8 +39,9 @@ def transitions(episodes: Episodes, steps: int) -> Support:
     assert episodes.final_observation is not None
     final = episodes.final_observation[:, :, None]
     following = torch.cat([episodes.observation[:, :, 1:], final], 2)
-    # After its end an episode's observations stay as they were: what follows the last
-    # step is there also where it ended early.
+    # What follows the last step of an episode that ended early is there, too.
+    last = (episodes.length - 1).clamp(min=0)[..., None, None].expand_as(final)
+    following = following.scatter(2, last, final)
     transition = torch.cat(
         [
             episodes.observation,

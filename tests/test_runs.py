@@ -339,6 +339,20 @@ def test_training_leaves_a_whole_folder_and_no_pickle(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"runs"}
 
 
+def test_the_board_of_a_resumed_run_has_every_point(tmp_path):
+    options = {"family_options": {"horizon": 10}, "agent_config": TINY}
+    run = metarl.train(
+        "point-goal", "maml", steps=150, out=tmp_path, quiet=True, **options
+    )
+    metarl.resume(run.path, steps=300, quiet=True)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(run.path / "tensorboard")).Reload()
+    tag = next(tag for tag in board.Tags()["scalars"] if "return_after" in tag)
+    steps = [event.step for event in board.Scalars(tag)]
+    assert steps == [row["control_steps"] for row in run.metrics()]
+
+
 def test_a_run_that_became_nan_keeps_its_good_checkpoint(monkeypatch):
     from metarl.agents.maml import MAML
 

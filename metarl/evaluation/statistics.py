@@ -91,7 +91,11 @@ def interval(
     within = rng.integers(tasks, size=(resamples, seeds, tasks))
     resampled = _summary(table[drawn, within].reshape(resamples, -1), statistic)
     tail = 100 * (1 - level) / 2
-    low, high = np.nanpercentile(resampled, [tail, 100 - tail])
+    # Between two infinite times there is nothing to interpolate.
+    infinite = np.isinf(resampled).any()
+    low, high = np.nanpercentile(
+        resampled, [tail, 100 - tail], method="inverted_cdf" if infinite else "linear"
+    )
     value = _summary(table.reshape(1, -1), statistic)[0]
     return Estimate(float(value), float(low), float(high))
 

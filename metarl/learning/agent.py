@@ -9,7 +9,7 @@ policy = adaptation.deployed()                # what it would ship now
 
 import abc
 import time
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor
 
@@ -77,6 +77,10 @@ class Sampler:
     def tasks(self, n: int) -> list[Task]:
         """The next n tasks of the `train` split."""
         start, self.drawn = self.drawn, self.drawn + n
+        return self.tasks_from(start, n)
+
+    def tasks_from(self, start: int, n: int) -> list[Task]:
+        """The n tasks of the `train` split from some place on; none counts as drawn."""
         if not self.train_tasks:
             return self.family.tasks("train", n, self.seed, start)
         indices = [i % self.train_tasks for i in range(start, start + n)]
@@ -177,3 +181,9 @@ class Agent(abc.ABC):
     @abc.abstractmethod
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+
+    def copied(self) -> Self:
+        """An agent that stays as this one is now, so that training may go on."""
+        twin = type(self)(self.family, self.config, self.seed)
+        twin.load_state(*self.state())
+        return twin

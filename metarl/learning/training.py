@@ -147,7 +147,9 @@ def _loop(
         _stopping() as stopped,
         open(run.path / "metrics.jsonl", "a") as metrics_file,
         SummaryWriter(
-            str(run.path / "tensorboard"), purge_step=sampler.control_steps
+            # Hides what was written after the checkpoint, but not at it.
+            str(run.path / "tensorboard"),
+            purge_step=sampler.control_steps + 1,
         ) as board,
         Progress(run.config, quiet) as progress,
     ):

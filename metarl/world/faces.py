@@ -184,6 +184,8 @@ class StableBaselinesEnv(VecEnv):
         self.environment = environment
         self.finished: deque[float] = deque(maxlen=10_000)
         """Returns of the episodes that ended last, until somebody clears them."""
+        self.diverged = 0
+        """Simulations that blew up, until somebody sets it to 0."""
         self.running = torch.zeros(environment.n)
         """Return of each running episode so far, (n,)."""
         self.render_mode = None
@@ -208,6 +210,7 @@ class StableBaselinesEnv(VecEnv):
         """One control step; ended episodes start anew, and the info says how."""
         step = self.environment.step(self._actions)
         self.running += step.reward
+        self.diverged += int(step.diverged.sum())
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         observation, ended = step.observation, step.ended
         if ended.any():

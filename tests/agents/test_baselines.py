@@ -1,6 +1,7 @@
 """The references: what they train on."""
 
-from test_environment import Cart
+import pytest
+from test_environment import BLOWING, Cart
 
 from metarl import Parameter
 from metarl.agents.baselines import Oracle, PPOConfig, Randomized
@@ -10,7 +11,7 @@ from metarl.registry import make_family
 
 def test_the_oracle_knows_held_out_ranges_but_no_task_that_is_judged():
     family = make_family("ant-crippled")
-    pool = Oracle(family, PPOConfig(pool=60), 0).pool(0)
+    pool = Oracle(family, PPOConfig(pool=60), 0).pool(Sampler(family, 0))
     assert len(pool) == 60
     distances = [family.space.distance(task) for task in pool]
     assert sum(d == 0 for d in distances) >= 30
@@ -23,9 +24,46 @@ def test_the_oracle_knows_held_out_ranges_but_no_task_that_is_judged():
 
 def test_the_randomised_policy_knows_the_train_box_alone():
     family = make_family("ant-crippled")
-    pool = Randomized(family, PPOConfig(pool=60), 0).pool(0)
+    pool = Randomized(family, PPOConfig(pool=60), 0).pool(Sampler(family, 0))
     assert len(pool) == 60
     assert all(family.space.distance(task) == 0 for task in pool)
+
+
+@pytest.mark.parametrize("kind", [Randomized, Oracle])
+def test_it_trains_on_so_few_tasks_as_it_was_told(kind):
+    family = make_family("ant-crippled")
+    sampler = Sampler(family, 0, kind.sees_task, train_tasks=3)
+    few = set(family.tasks("train", 3))
+    pool = kind(family, PPOConfig(pool=60), 0).pool(sampler)
+    inside = [task for task in pool if family.space.distance(task) == 0]
+    assert few <= set(pool)
+    assert len(pool) == 60 and len(inside) >= 30
+    if kind is Randomized:
+        assert set(pool) == few
+    assert sampler.drawn == 0
+
+
+def test_it_starts_on_the_few_tasks_that_it_was_told():
+    agent = Randomized(Cart(), PPOConfig(simulations=8, rollout=4, hidden=(4,)), 0)
+    agent.train_step(Sampler(agent.family, 0, train_tasks=2))
+    robots = agent.state()[1]["robots"]
+    assert {str(task) for task in robots["tasks"]} == {
+        str(task.to_dict()) for task in agent.family.tasks("train", 2)
+    }
+
+
+def test_robots_that_blow_up_are_counted():
+    agent = Randomized(
+        BLOWING["physics"], PPOConfig(simulations=4, rollout=3, hidden=(4,)), 0
+    )
+    sampler = Sampler(agent.family, 0)
+    face = None
+    for _ in range(8):
+        agent.train_step(sampler)
+        face = agent._ppo.env.unwrapped
+        assert face.diverged == 0  # it was added to the account
+        sampler.iteration += 1
+    assert sampler.diverged > 0
 
 
 class Plain(Cart):
@@ -38,7 +76,7 @@ class Plain(Cart):
 
 
 def test_a_family_without_held_out_ranges_has_an_oracle_too():
-    assert len(Oracle(Plain(), PPOConfig(pool=8), 0).pool(0)) == 8
+    assert len(Oracle(Plain(), PPOConfig(pool=8), 0).pool(Sampler(Plain(), 0))) == 8
 
 
 def test_a_rollout_shows_all_moments_of_an_episode():

@@ -155,13 +155,29 @@ def test_training_goes_on_beside_an_adaptation_without_changing_it(name, family)
     world = Environment(
         family, family.tasks("interpolation", 3, 0), visible=agent.sees_task
     )
-    adaptation = agent.adaptation(3)
-    if adaptation.deployed() is agent:
-        pytest.skip("it does not adapt: what it ships is the agent itself")
-    before = collect(world, adaptation.deployed(), seed=0)
+    alone, beside = agent.adaptation(3), agent.adaptation(3)
+
+    def adapted(adaptation):
+        for episode in range(4):
+            adaptation.absorb(collect(world, adaptation, seed=episode))
+        return collect(world, adaptation.deployed(), seed=9).action
+
+    expected = adapted(alone)
     go_on(agent, sampler, 1)
-    after = collect(world, adaptation.deployed(), seed=0)
-    assert torch.equal(before.action, after.action)
+    assert torch.equal(adapted(beside), expected)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_an_agent_that_trains_can_be_put_back(name, family):
+    agent, sampler, _ = trained(family, name, 1)
+    first, counts = copied(agent), sampler.state()
+    go_on(agent, sampler, 1)
+    whole = copied(agent)
+    agent.load_state(*first)
+    sampler = Sampler(family, 0, agent.sees_task)
+    sampler.load_state(counts)
+    go_on(agent, sampler, 1)
+    assert_same(copied(agent), whole)
 
 
 @pytest.mark.parametrize("name", AGENTS)

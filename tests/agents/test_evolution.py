@@ -152,6 +152,17 @@ def test_what_blew_up_is_no_winner():
     assert judged(Blown()).tolist() == [[-5.0, -9.0, -9.0]]
 
 
+def test_where_all_blew_up_they_are_as_bad_as_the_worst_of_any():
+    class Blown:
+        returns = torch.tensor([[-3.0, -2.0], [-60.0, -70.0], [-80.0, -1.0]])
+        diverged = torch.tensor([[True, True], [False, False], [False, True]])
+
+    together = [[-80.0, -80.0], [-60.0, -70.0], [-80.0, -80.0]]
+    assert judged(Blown(), together=True).tolist() == together
+    # On the robot no task knows of another.
+    assert judged(Blown()).tolist() == [[-3.0, -3.0], *together[1:]]
+
+
 def test_standardised_by_hand():
     found = standardised(torch.tensor([[1.0, 3.0], [2.0, 2.0]]))
     torch.testing.assert_close(found, torch.tensor([[-1.0, 1.0], [0.0, 0.0]]))

@@ -193,3 +193,16 @@ def test_unflatten_keeps_names(family):
     assert list(unflatten(flatten(agent.parameters), agent.parameters)) == list(
         agent.parameters
     )
+
+
+def test_what_comes_after_an_end_never_makes_a_loss_infinite(family):
+    agent = agent_of(family, MAML)
+    batch = batch_of(agent, 0)
+    over = torch.zeros_like(batch.mask)
+    over[:, 0] = 1  # nothing counts but the first step
+    absurd = torch.where(over > 0, batch.old_log_probability, -1e6)
+    batch = dataclasses.replace(batch, mask=over, old_log_probability=absurd)
+    leaves = {n: p.detach().requires_grad_() for n, p in agent.parameters.items()}
+    loss = surrogate(leaves, batch).mean()
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    assert loss.isfinite() and all(g.isfinite().all() for g in gradients)

@@ -34,6 +34,12 @@ def family():
     return make_family("point-goal", horizon=10)
 
 
+def agent_policy(family):
+    """Pushes at random, so that legs fall over."""
+    agent = Prototypical(family, SMALL, seed=0)
+    return agent.exploring(1)
+
+
 def make(kind, family):
     return kind(family, SMALL, seed=0)
 
@@ -131,6 +137,50 @@ def test_transitions_by_hand(family):
     assert first[5:] == pytest.approx([0.1, 0.0], abs=1e-6)
     assert middle[0] == pytest.approx(0.4, abs=1e-5)
     assert last[5:] == pytest.approx([1.0, 0.0], abs=1e-5)
+
+
+def test_the_last_transition_is_there_however_early_episodes_end():
+    """Beside longer episodes and alone, the longest included."""
+    hopper = make_family("hopper-params")
+    policy = agent_policy(hopper)
+    tasks = hopper.tasks("train", 2)
+    together, alone = (
+        collect(Environment(hopper, some, 2), policy, seed=0)
+        for some in (tasks, tasks[:1])
+    )
+    assert together.length.max() < hopper.horizon
+    size = together.observation.shape[-1]
+    found = transitions(together, hopper.horizon)
+    last = (together.length - 1)[..., None, None].expand(-1, -1, 1, size)
+    following = found.transition[..., -size:].gather(2, last)[:, :, 0]
+    assert torch.equal(following, together.final_observation)
+    own = transitions(alone, hopper.horizon)
+    made = own.mask[0] > 0
+    assert torch.equal(own.transition[0][made], found.transition[0][made])
+
+
+def test_a_robot_whose_episodes_all_blew_up_is_unknown(family):
+    agent, sampler = make(Prototypical, family), Sampler(family, 0)
+    agent.train_step(sampler)
+    transition = torch.randn(2, 2, 6, agent.bank.transition.shape[-1])
+    mask = torch.ones(2, 2, 6)
+    mask[1] = 0
+    told = agent.conditioned(Support(transition, mask), 2)
+    assert told.known.tolist() == [1, 0]
+    assert (told.embedding[0] != 0).any() and (told.embedding[1] == 0).all()
+
+
+def test_tasks_that_come_again_are_not_told_apart_from_themselves(family):
+    agent, sampler = make(Prototypical, family), Sampler(family, 0, train_tasks=3)
+    seen = []
+    draw = sampler.tasks
+    sampler.tasks = lambda n: seen.append(draw(n)) or seen[-1]
+    for _ in range(2):
+        agent.train_step(sampler)
+        sampler.iteration += 1
+    assert len(set(seen[-1])) == 3 < SMALL.tasks
+    # The latest three draws are three different tasks.
+    assert len(agent.bank.filled().mask) == 3
 
 
 def test_without_support_nothing_is_claimed(family):

@@ -114,6 +114,12 @@ def test_area_under_curve_by_hand():
         area_under_curve([0, 2, 1], [1, 1, 1])
 
 
+def test_an_interval_of_times_that_were_not_reached_is_open():
+    inf = math.inf
+    found = interval([[1, 2, 3, inf, inf, inf, inf, inf]])
+    assert found.value == inf and found.low < inf and found.high == inf
+
+
 def test_time_to_threshold_is_right_censored():
     seconds = [0, 2, 4]
     scores = [[0.9, 0, 0], [0, 0.8, 0.1], [0, 0.5, 0.7], [nan, nan, nan]]
