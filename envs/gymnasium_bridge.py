@@ -167,7 +167,7 @@ class GymnasiumFamily(TaskFamily):
 
     def observe(self, sim: Any) -> Tensor:
         """Flattened observations, (n, observation_size)."""
-        return sim.seen[:, :-2]
+        return sim.seen[:, :-3]
 
     def reward(self, sim: Any, action: Tensor) -> Tensor:
         """The environment's, (n,)."""
@@ -175,6 +175,10 @@ class GymnasiumFamily(TaskFamily):
 
     def terminated(self, sim: Any) -> Tensor:
         """Whether the environment ended the episode, (n,) bool."""
+        return sim.seen[:, -3] > 0
+
+    def truncated(self, sim: Any) -> Tensor:
+        """Whether a limit of the environment's own cut it off, (n,) bool."""
         return sim.seen[:, -2] > 0
 
     def success(self, sim: Any) -> Tensor:
@@ -304,15 +308,16 @@ class GymnasiumSimulation:
 class _Robot(gymnasium.Env):
     """One environment, so dressed that Gymnasium's vectors never restart it.
 
-    Its task may change on any reset. The end of an episode and the success are the
-    last two numbers of the observation; once ended, it stays as it is.
+    Its task may change on any reset. Whether the episode is terminated, whether it is
+    truncated, and the success are the last three numbers of the observation; once
+    ended, it stays as it is.
     """
 
     def __init__(self, family: type[GymnasiumFamily], options: dict[str, Any]) -> None:
         self.family = family(**options)
         self.task = self.made_for = self.family.task()
         self.env = self.family.probe
-        size = spaces.flatdim(self.env.observation_space) + 2
+        size = spaces.flatdim(self.env.observation_space) + 3
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float64)
         actions = self.family.action_size
         self.action_space = spaces.Box(-np.inf, np.inf, (actions,), np.float64)
@@ -327,26 +332,30 @@ class _Robot(gymnasium.Env):
                 self.env.close()
             self.env, self.made_for = self.family.make(self.task), self.task
         observation, info = self.env.reset(seed=seed)
-        return self._note(observation, False, info), {}
+        return self._note(observation, False, False, info), {}
 
     def step(
         self, action: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
         """One step, unless it has ended or the action is NaN."""
-        if self.seen[-2] or np.isnan(action).any():
+        if self.seen[-3:-1].any() or np.isnan(action).any():
             return self.seen, 0.0, False, False, {}
         observation, reward, terminated, truncated, info = self.env.step(
             _native(self.env.action_space, action)
         )
-        seen = self._note(observation, terminated or truncated, info)
+        seen = self._note(observation, terminated, truncated, info)
         return seen, float(reward), False, False, {}
 
     def _note(
-        self, observation: Any, over: bool, info: dict[str, Any]
+        self,
+        observation: Any,
+        terminated: bool,
+        truncated: bool,
+        info: dict[str, Any],
     ) -> NDArray[np.float64]:
         success = info.get("is_success", info.get("success", np.nan))
         flat = spaces.flatten(self.env.observation_space, observation)
-        self.seen = np.concatenate([np.ravel(flat), [float(over), float(success)]])
+        self.seen = np.append(np.ravel(flat), [terminated, truncated, success])
         return self.seen
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ class TaskFamily:
 
     def __init__(self, *, horizon: int | None = None) -> None:
         if horizon is not None:
-            if horizon < 1:
+            if not horizon >= 1:
                 raise InputError(f"horizon={horizon} must be at least 1.")
             self.horizon = horizon
         self.space = ParameterSpace(self.name, self.parameters, self.composition)
@@ -119,6 +119,13 @@ class TaskFamily:
         """Whether the episode is over before its horizon, (n,) bool."""
         return torch.zeros(sim.n, dtype=torch.bool)
 
+    def truncated(self, sim: Simulation) -> Tensor:
+        """Whether the episode is cut off before its horizon, (n,) bool.
+
+        It would have gone on: unlike after `terminated`, what was to come counts.
+        """
+        return torch.zeros(sim.n, dtype=torch.bool)
+
     def success(self, sim: Simulation) -> Tensor:
         """A measure in [0, 1] that a roboticist believes, at an episode's end, (n,)."""
         return torch.full((sim.n,), torch.nan, dtype=torch.float64)
@@ -130,7 +137,19 @@ class TaskFamily:
     def simulate(
         self, tasks: Sequence[Task], copies: int = 1, threads: int = 0
     ) -> Simulation:
-        """Simulations of the tasks. MuJoCo's by default; a bridge brings its own."""
+        """Simulations of the tasks. MuJoCo's by default; a bridge brings its own.
+
+        Raises:
+            InputError: if the default `act` finds an actuator without a control range.
+        """
+        low, high = self.nominal_model.actuator_ctrlrange.T
+        if type(self).act is TaskFamily.act and not (low < high).all():
+            actuator = self.nominal_model.actuator(int((low < high).argmin()))
+            raise InputError(
+                f"Actuator {actuator.name or actuator.id!r} of {self.name} has no "
+                'control range, so that no action would move it: give it ctrlrange="-1 '
+                '1", say, or write act().'
+            )
         return Simulation(self, tasks, copies, threads)
 
     def frames(self, sim: Simulation, index: int = 0) -> NDArray[np.uint8] | None:

@@ -288,7 +288,7 @@ class Choice:
             InputError: if there is none.
         """
         for known in self.values:
-            if known == value or (not isinstance(value, str) and str(known) == value):
+            if known == value or (isinstance(value, str) and str(known) == value):
                 return known
         raise unknown(f"value of {name!r}:", str(value), map(str, self.values))
 

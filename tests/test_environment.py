@@ -11,6 +11,7 @@ from metarl.errors import InputError
 from metarl.family import TaskFamily
 from metarl.parameters import Choice, Parameter
 from metarl.tasks import Switch, Task
+from metarl.world.disturbances import scale_actuators
 from metarl.world.environment import Environment
 from metarl.world.rollout import collect, concatenate
 
@@ -414,6 +415,48 @@ def test_a_partial_reset_leaves_what_the_oracle_knows_of_the_others(resample):
     one, other = environment.reset(ids=torch.tensor([1]))[:, 4:]
     assert torch.equal(one, family.space.normalised(late.after_switch))
     assert torch.equal(other, family.space.normalised(late.before_switch))
+
+
+def test_a_state_brings_back_the_memory_of_its_time():
+    """Also where what is remembered now had not been thought of then."""
+
+    class Counting(Cart):
+        def reward(self, sim, action):
+            count = sim.remember("count", sim.qpos[:, 0])
+            count += 1
+            return count.clone()
+
+    family = Counting()
+    first, late = environment_of(family), environment_of(family)
+    first.reset(0), late.reset(0)
+    state = first.state()
+    drive(late, 5)
+    late.load_state(*state)
+    assert drive(late, 1)[0].reward.tolist() == [1]
+
+
+def test_an_actuator_that_no_action_moves_is_refused():
+    class Idle(Cart):
+        def build(self, task):
+            spec = super().build(task)
+            spec.actuator("left").ctrlrange = (0, 0)
+            return spec
+
+    class Own(Idle):
+        def act(self, sim, action):
+            sim.ctrl[:] = action
+
+    with pytest.raises(InputError, match=r"'left' of Idle has no control range.*act"):
+        environment_of(Idle())
+    environment_of(Own())
+
+
+def test_a_reversed_motor_of_one_side_pulls():
+    model = mujoco.MjModel.from_xml_string(CART)
+    model.actuator_forcerange[0] = (0, 0.6)
+    scale_actuators(model, -1.0)
+    assert model.actuator_forcerange[0].tolist() == [-0.6, 0]
+    assert model.actuator_gainprm[0, 0] == -1
 
 
 # -- simulations that blow up ----------------------------------------------------------

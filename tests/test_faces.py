@@ -158,6 +158,49 @@ def test_a_frame_is_a_picture_and_does_not_disturb_the_robot(cheetah):
     drawn.close()
 
 
+def test_the_picture_is_of_the_task_that_is_simulated():
+    if reason := why_no_gl():
+        pytest.skip(reason)
+    family = metarl.make_family("arm-lift")
+    box, ball = {"shape": "box"}, {"shape": "sphere"}
+    drawn = GymnasiumEnv(family, task=box, render_mode="rgb_array")
+    drawn.reset(seed=0)
+    before = drawn.render()
+    drawn.reset(seed=0, options={"task": ball})
+    fresh = GymnasiumEnv(family, task=ball, render_mode="rgb_array")
+    fresh.reset(seed=0)
+    np.testing.assert_array_equal(drawn.render(), fresh.render())
+    assert (drawn.render() != before).any()
+    drawn.close(), fresh.close()
+
+
+def test_without_a_seed_every_robot_starts_at_random_but_follows_a_seed(cheetah):
+    one, other = (GymnasiumEnv(cheetah) for _ in range(2))
+    assert not np.array_equal(one.reset()[0], other.reset()[0])
+    np.testing.assert_array_equal(one.reset(seed=3)[0], other.reset(seed=3)[0])
+    np.testing.assert_array_equal(one.reset()[0], other.reset()[0])
+
+
+def test_an_action_for_another_robot_is_refused(cheetah):
+    env = GymnasiumEnv(cheetah)
+    env.reset(seed=0)
+    with pytest.raises(InputError, match=r"shape \(1, 1\) instead of \(1, 6\)"):
+        env.step(np.zeros(1))
+    many = metarl.make_vec(cheetah, cheetah.tasks("train", 3))
+    many.reset(seed=0)
+    with pytest.raises(InputError, match=r"shape \(1, 6\) instead of \(3, 6\)"):
+        many.step(np.zeros((1, 6)))
+
+
+def test_outcomes_say_of_whom_they_are(point):
+    tasks = [point.task(goal=(0.1, 0.0)), point.task(goal=(0.5, 0.5))]
+    env = metarl.make_vec(point, tasks)
+    env.reset(seed=0)
+    *_, info = env.step(np.array([[1.0, 0.0]] * 2))
+    assert info["success"].tolist() == [1, 0]
+    assert info["_success"].tolist() == [True, False]
+
+
 # -- many robots: gymnasium ------------------------------------------------------------
 
 
@@ -234,7 +277,9 @@ def test_a_reset_in_the_middle_forgets_what_was_due(point):
     assert reward[0] == pytest.approx(-0.05, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", [3, [3, 4, 5, 6], [None, 3, 4, 5]])
+@pytest.mark.parametrize(
+    "seed", [3, np.int64(3), [3, 4, 5, 6], np.arange(3, 7), [None, 3, 4, 5]]
+)
 def test_seeds_of_any_kind_repeat(cheetah, seed):
     env = GymnasiumVectorEnv(environment_of(cheetah, cheetah.tasks("train", 4)))
     first, _ = env.reset(seed=seed)

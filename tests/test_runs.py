@@ -409,3 +409,13 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         (tmp_path / "locked").mkdir(mode=0o500)
         with pytest.raises(InputError, match=r"Cannot write .*locked"):
             Run.create(RunConfig("point-goal", "maml"), tmp_path / "locked")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("steps", -5), ("train_tasks", -1), ("checkpoint_seconds", float("nan"))],
+)
+def test_numbers_that_mean_nothing_are_refused(option, value, tmp_path):
+    with pytest.raises(InputError, match=f"{option}="):
+        metarl.train("point-goal", "maml", out=tmp_path, **{option: value})
+    assert not any(tmp_path.iterdir())

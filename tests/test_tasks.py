@@ -567,3 +567,11 @@ def point():
     from metarl.runs.folder import make_family
 
     return make_family("point-goal")
+
+
+def test_a_choice_may_be_given_as_text():
+    choice = Choice(2, train=(1, 2))
+    assert choice.coerce("gear", "1") == 1
+    assert choice.coerce("gear", 2) == 2
+    with pytest.raises(InputError, match="gear"):
+        choice.coerce("gear", "3")

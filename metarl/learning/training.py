@@ -17,7 +17,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from metarl.errors import RunError
+from metarl.errors import InputError, RunError
 from metarl.files import plain
 from metarl.learning.agent import Agent, Sampler
 from metarl.learning.progress import Progress
@@ -71,6 +71,7 @@ def train(
             written.
         Interrupted: after Ctrl-C; the run can be resumed.
     """
+    _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
     config = RunConfig(
         family,
         agent,
@@ -114,6 +115,7 @@ def resume(
         InputError: if it is no run, or its checkpoint is damaged or foreign.
         RunError: if another process is training it.
     """
+    _refuse_nonsense(checkpoint_seconds, steps=steps or 0)
     run = Run(path)
     with run.locked():
         if steps is not None and steps != run.config.steps:
@@ -126,6 +128,14 @@ def resume(
             sampler.load_state(state["sampler"])
         _loop(run, agent, sampler, checkpoint_seconds, quiet)
     return run
+
+
+def _refuse_nonsense(checkpoint_seconds: float, **counts: int) -> None:
+    for name, count in counts.items():
+        if count < 0:
+            raise InputError(f"{name}={count} must not be negative.")
+    if not checkpoint_seconds >= 0:
+        raise InputError(f"checkpoint_seconds={checkpoint_seconds} must be at least 0.")
 
 
 def _sampler(config: RunConfig, agent: Agent) -> Sampler:

@@ -85,7 +85,7 @@ def scale_actuators(model: "mujoco.MjModel", factor: "np.ndarray | float") -> No
     column = np.broadcast_to(factor, model.nu)[:, None]
     model.actuator_gainprm[:] *= column
     model.actuator_biasprm[:] *= column
-    model.actuator_forcerange[:] *= np.abs(column)
+    model.actuator_forcerange[:] = np.sort(model.actuator_forcerange * column, 1)
 
 
 def _named(model: "mujoco.MjModel", parameter: str, prefix: str) -> np.ndarray:

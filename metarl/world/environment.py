@@ -179,8 +179,13 @@ class Environment:
             action: (n, action_size); clipped to [-1, 1].
 
         Raises:
-            InputError: if an action is not finite.
+            InputError: if an action is not finite, or of another shape.
         """
+        if action.shape != (self.n, self.action_size):
+            raise InputError(
+                f"Actions have shape {tuple(action.shape)} instead of "
+                f"{(self.n, self.action_size)}: (simulations, action_size)."
+            )
         # NumPy's isfinite is several times as fast as torch's on arrays this small.
         if not np.isfinite(action.detach().numpy()).all():
             raise InputError("An action is NaN or infinite.")
@@ -205,7 +210,9 @@ class Environment:
             self.broken |= diverged
         if self.broken.any():
             observation = torch.where(self.broken[:, None], 0.0, observation)
-        truncated = (self.elapsed >= self.family.horizon) & running & ~terminated
+        truncated = self.family.truncated(self.sim)
+        truncated = truncated | (self.elapsed >= self.family.horizon)
+        truncated = truncated & running & ~terminated
         self.active &= ~(terminated | truncated)
         return Step(observation, reward, terminated, truncated, diverged)
 
@@ -258,6 +265,8 @@ class Environment:
         self.active.copy_(tensors["active"])
         self.broken.copy_(tensors["broken"])
         self.sim.restore(tensors["simulation"])
+        for memory in self.sim.memory.values():
+            memory.zero_()
         for name, value in tensors.items():
             if name.startswith("memory/"):
                 self.sim.remember(name.removeprefix("memory/"), value).copy_(value)

@@ -71,6 +71,7 @@ class GymnasiumEnv(gymnasium.Env):
         }
         self.observation_space = observation_space(self.environment.observation_size)
         self.action_space = action_space(self.environment.action_size)
+        self._seeded = False
 
     @property
     def task(self) -> Task:
@@ -80,8 +81,14 @@ class GymnasiumEnv(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode; ``options={"task": ...}`` changes the task."""
+        """Start an episode; ``options={"task": ...}`` changes the task.
+
+        As Gymnasium has it, a first reset without a seed takes a random one.
+        """
         super().reset(seed=seed)
+        if seed is None and not self._seeded:
+            seed = int(self.np_random.integers(2**31))
+        self._seeded = True
         task = (options or {}).get("task")
         if task is not None:
             if not isinstance(task, Task):
@@ -144,8 +151,9 @@ class GymnasiumVectorEnv(VectorEnv):
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode in every simulation. One seed serves them all."""
-        if seed is not None and not isinstance(seed, int):
-            seed = next((s for s in seed if s is not None), None)
+        if seed is not None:
+            seeds = seed if isinstance(seed, Sequence | np.ndarray) else [seed]
+            seed = next((int(s) for s in seeds if s is not None), None)
         super().reset(seed=seed, options=options)
         self._ended.zero_()
         return self.environment.reset(seed).numpy().copy(), {}
@@ -163,7 +171,10 @@ class GymnasiumVectorEnv(VectorEnv):
         self._ended = step.ended
         info: dict[str, Any] = {"diverged": step.diverged.numpy()}
         if self._ended.any():
-            info |= {k: v.numpy() for k, v in self.environment.outcome().items()}
+            for name, value in self.environment.outcome().items():
+                info[name] = value.numpy()
+                # Gymnasium's way to say for whom it is an outcome already.
+                info[f"_{name}"] = self._ended.numpy().copy()
         return (
             observation.numpy().copy(),
             step.reward.numpy().astype(np.float64),

@@ -59,6 +59,7 @@ class Simulation:
         self.parameters: dict[str, Tensor] = {}
         self._models = [self.model] * self.n
         self._renderer: Any = None
+        self._drawn: Any = None
         self._failed = np.zeros(self.n, np.int64)
         low, high = torch.from_numpy(self.model.actuator_ctrlrange.copy()).T
         self.control_centre = (high + low) / 2
@@ -139,8 +140,11 @@ class Simulation:
         """A simulation as it is now, seen by the family's camera, (360, 480, 3)."""
         model, data = self.batch.get_model(index), self.batch.get_data(index)
         mujoco.mj_forward(model, data)
-        if self._renderer is None:
+        # A renderer draws the model that it was made with.
+        if self._drawn is not self._models[index]:
+            self.close()
             self._renderer = mujoco.Renderer(model, 360, 480)
+            self._drawn = self._models[index]
         self._renderer.update_scene(data, camera=self.family.camera)
         return self._renderer.render()
 
@@ -148,7 +152,7 @@ class Simulation:
         """Free what draws."""
         if self._renderer is not None:
             self._renderer.close()
-            self._renderer = None
+            self._renderer = self._drawn = None
 
     def remember(self, name: str, like: Tensor) -> Tensor:
         """The family's memory ``name``, (n, ...), made of zeros on first use."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metarl.agents.baselines import PPOConfig, Randomized
-from metarl.agents.finetune import Finetune, FinetuneClimb, copied
+from metarl.agents.finetune import Finetune, FinetuneClimb
 from metarl.agents.tuning import actor
 from metarl.learning.agent import Sampler
 from metarl.registry import make_family
@@ -77,7 +77,7 @@ def test_before_its_first_update_finetune_explores_around_the_randomized_policy(
 def test_finetune_explores_no_less_than_it_is_told(finetune):
     left = finetune.adaptation(3).actors.log_std.exp()
     assert (left > 0.6).all()  # so that it stays as it is
-    twin = copied(finetune)
+    twin = finetune.copied()
     twin.config = replace(finetune.config, tuning_std=2.0)
     wide = twin.adaptation(3).actors.log_std.exp()
     torch.testing.assert_close(wide, torch.full((3, 2), 2.0))

@@ -119,6 +119,32 @@ def test_tasks_differ_and_the_same_seed_gives_the_same_bits(family):
     assert len({tuple(row.tolist()) for row in once}) == 8
 
 
+class Balanced(Pole):
+    """Pushes so weakly that the pole is still up when Gymnasium's limit comes."""
+
+    parameters = {"force": Parameter(1e-3, train=(1e-4, 1e-3))}
+    horizon = 10
+
+    def make(self, task, **options):
+        env = DrawnPole(**options)
+        env.force_mag, env.theta_threshold_radians = task["force"], np.inf
+        env.x_threshold = np.inf
+        return TimeLimit(env, self.limit)
+
+    limit = 10
+
+
+@pytest.mark.parametrize("limit", [6, 10])
+def test_gymnasiums_own_limit_cuts_off_and_does_not_end(limit, monkeypatch):
+    monkeypatch.setattr(Balanced, "limit", limit)
+    environment = Environment(Balanced(), [Balanced().task()])
+    environment.reset(0)
+    for made in range(1, limit + 1):
+        step = environment.step(torch.zeros(1, 2))
+        assert not step.terminated.any()
+        assert bool(step.truncated[0]) == (made == limit)
+
+
 def test_ended_episodes_rest_while_others_run():
     family = Pole()
     environment = Environment(family, family.tasks("train", 6))
