@@ -38,8 +38,9 @@ def height(x: Tensor, y: Tensor, kind: Tensor, relief: Tensor) -> Tensor:
     x, y = x.clamp(*_X), y.clamp(*_Y)
     along = (x - LEVEL).clamp(min=0)
     slope = relief * along / RUN
-    # The first rise lies at the end of the level ground, at x = LEVEL.
-    stairs = relief * torch.ceil(along / RUN)
+    # The first rise lies at the end of the level ground, at x = LEVEL; a point of a
+    # grid that misses it by a rounding error is not up yet.
+    stairs = relief * torch.ceil(along / RUN - 1e-6)
     waves = sum(torch.sin(a * x + b * y + c) for a, b, c in _WAVES) / len(_WAVES)
     fade = (torch.hypot(x, y) / LEVEL - 1).clamp(0, 1)
     rough = relief * fade * waves

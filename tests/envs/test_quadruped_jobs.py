@@ -136,6 +136,15 @@ def test_the_start_is_level_and_stairs_are_steps():
     torch.testing.assert_close(stairs, torch.tensor([0.0, 0.05, 0.05, 0.1, 0.5]))
 
 
+def test_no_stair_begins_early_for_a_rounding_error():
+    x = torch.linspace(-4.0, 12.0, 321, dtype=torch.float64)  # the field's columns
+    stairs = height(x, torch.tensor(0.0), torch.tensor(3), torch.tensor(1.0))
+    # The riser of stair k lies on a column, LEVEL + k RUN, which is still below it.
+    risers = ((LEVEL + RUN * torch.arange(30) + 4) / 0.05).round().long()
+    assert stairs[risers].tolist() == list(range(30))
+    assert stairs[risers + 1].tolist() == list(range(1, 31))
+
+
 def test_a_fall_is_measured_from_the_ground_below():
     case = {"terrain": "stairs", "relief": 0.08}
     sim = standing(TERRAIN, [case, case], steps=1)
