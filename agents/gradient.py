@@ -10,6 +10,7 @@ they share nothing, so each gets its own gradient.
 """
 
 import abc
+import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -231,7 +232,9 @@ class GradientAgent(Agent):
 
     def adaptation(self, tasks: int) -> "GradientAdaptation":
         """A fresh adaptation: every task starts from the learnt parameters."""
-        twin = self.copied()
+        # What is learnt is copied, so that training may go on beside it.
+        twin = copy.copy(self)
+        twin.parameters = {n: p.detach().clone() for n, p in self.parameters.items()}
         return GradientAdaptation(twin, stack(policy_part(twin.parameters), tasks))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

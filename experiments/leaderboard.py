@@ -173,7 +173,7 @@ def trained_run(
     out: Path,
     command: str,
     quick: bool,
-    settings: dict[str, Any],
+    settings: dict[str, Any] | None = None,
 ) -> Run:
     """The finished run of an agent; what is missing of it is trained."""
     return metarl.train(
@@ -184,7 +184,7 @@ def trained_run(
         out=out,
         command=command,
         reuse=True,
-        agent_config={**(QUICK.get(agent, {}) if quick else {}), **settings},
+        agent_config={**(QUICK.get(agent, {}) if quick else {}), **(settings or {})},
     )
 
 
