@@ -162,7 +162,8 @@ mostly on `point-goal` and `cheetah-direction`, some on robots that judge here, 
 most before observations were normalised. Where a column's name ends in `{TUNED}`, every
 agent had the same number of trials instead (`tune.py`: short trainings, judged on
 unused tasks of the train box), and has the best settings; its defaults where these
-gained it no more than {WORTH["cheetah-direction"]:g} in return.
+gained it no more than {WORTH["cheetah-direction"]:g} in return. The policy that sees
+the task was tuned, too: scores of the two columns have different scales.
 
 **Adaptation** is on `interpolation`: robots that were never met, from the train box.
 *Before* and *after*: mean return of the deployed policy without any episode and with
