@@ -10,7 +10,9 @@ reads an external memory by content and writes by least recently used access (LR
     usage            w_u = decay w_u' + w_r + w_w     primes are of the step before
 
 The slot that was used least is emptied before it is written to. Memory and controller
-are kept across the episodes of a trial.
+are kept across the episodes of a trial. The paper's steps are samples that differ. A
+robot's steps hardly do, and its trial has a thousand: so the controller runs several
+control steps between two accesses (``every``; 1 is the paper's).
 """
 
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl.agents.rl2 import RL2, RL2Config
-from metarl.learning.trials import Memory, State
+from metarl.learning.trials import Memory, State, chosen
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class MANNConfig(RL2Config):
     heads: int = 2
     """Keys that are read, and written, at each step."""
     decay: float = 0.95
-    """Share of a slot's usage that is left after a step."""
+    """Share of a slot's usage that is left after an access."""
+    every: int = 10
+    """Control steps from one access to the next."""
 
 
 class Slots(NamedTuple):
@@ -122,34 +126,51 @@ class ExternalMemory(Memory):
         super().__init__()
         self.config = config
         found = config.heads * config.width
-        self.controller = nn.GRUCell(inputs + found, config.units)
+        self.controller = nn.GRU(inputs + found, config.units, batch_first=True)
         # For each head: a key, which is also what is written, a gate and a strength.
         self.heads = nn.Linear(config.units, config.heads * (config.width + 2))
         self.output_size = config.units + found
 
     def initial(self, n: int) -> State:
-        """An idle controller, nothing found, and an empty memory."""
+        """An idle controller, no step made, nothing found, and an empty memory."""
         config = self.config
         found = torch.zeros(n, config.heads * config.width)
         memory = empty(n, config.slots, config.width, config.heads)
-        return (torch.zeros(n, config.units), found, *memory)
+        since = torch.zeros(n, dtype=torch.long)
+        return (torch.zeros(n, config.units), since, found, *memory)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Controller and findings of every step, and the last state."""
-        config = self.config
-        hidden, found, *slots = state
-        memory, features = Slots(*slots), []
-        for told in inputs.unbind(1):
-            hidden = self.controller(torch.cat([told, found], -1), hidden)
-            heads = self.heads(hidden).unflatten(-1, (config.heads, -1))
-            key, gate, strength = heads.split([config.width, 1, 1], -1)
-            key = torch.tanh(key)
-            memory = write(memory, key, gate[..., 0].sigmoid(), config.decay)
-            sharpness = 1 + 10 * nn.functional.softplus(strength[..., 0])
-            answers, memory = read(memory, key, sharpness)
-            found = answers.flatten(1)
-            features.append(torch.cat([hidden, found], -1))
-        return torch.stack(features, 1), (hidden, found, *memory)
+        features, done = [], 0
+        while done < inputs.shape[1]:
+            hidden, since, found, *memory = state
+            # As many steps as none needs an access within: robots that wait for others
+            # fall behind, and then all take shorter runs.
+            steps = int((self.config.every - since).min())
+            told = inputs[:, done : done + steps]
+            known = found[:, None].expand(-1, told.shape[1], -1)
+            run, last = self.controller(torch.cat([told, known], -1), hidden[None])
+            done, since = done + told.shape[1], since + told.shape[1]
+            state = self.accessed((last[0], since, found, *memory))
+            # What was just found counts from the step on that looked it up.
+            known = torch.cat([known[:, 1:], state[2][:, None]], 1)
+            features.append(torch.cat([run, known], -1))
+        return torch.cat(features, 1), state
+
+    def accessed(self, state: State) -> State:
+        """The state after the robots whose turn it is wrote and read."""
+        hidden, since, _, *slots = state
+        due = since >= self.config.every
+        if not due.any():
+            return state
+        heads = self.heads(hidden).unflatten(-1, (self.config.heads, -1))
+        key, gate, strength = heads.split([self.config.width, 1, 1], -1)
+        key = torch.tanh(key)
+        memory = write(Slots(*slots), key, gate[..., 0].sigmoid(), self.config.decay)
+        sharpness = 1 + 10 * nn.functional.softplus(strength[..., 0])
+        answers, memory = read(memory, key, sharpness)
+        new = (hidden, torch.zeros_like(since), answers.flatten(1), *memory)
+        return new if due.all() else chosen(due, new, state)
 
 
 class MANN(RL2):

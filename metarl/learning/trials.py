@@ -46,6 +46,15 @@ class Memory(nn.Module, abc.ABC):
         """
 
 
+def chosen(which: Tensor, new: State, old: State) -> State:
+    """The new state of the robots of ``which``, (n,), and the old one of the others."""
+
+    def both(new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(which.view(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return tuple(both(a, b) for a, b in zip(new, old, strict=True))
+
+
 def input_size(observation_size: int, action_size: int) -> int:
     """Observation, last action, last reward and whether an episode begins."""
     return observation_size + action_size + 2
@@ -149,10 +158,7 @@ class Rememberer:
         action = mean[:, 0]
         if self.explore:
             action = action + log_std.exp() * percept.noise.flatten(0, 1)
-        self.state = tuple(
-            torch.where(_like(running, new), new, old)
-            for new, old in zip(state, self.state, strict=True)
-        )
+        self.state = chosen(running, state, self.state)
         self.last_action = torch.where(running[:, None], action, self.last_action)
         if self.record:
             score = log_probability(mean, log_std, action[:, None])[:, 0]
@@ -225,8 +231,3 @@ class Settled:
             )
             self.acting = acting
         return self.acting.act(percept)
-
-
-def _like(flags: Tensor, values: Tensor) -> Tensor:
-    """Flags (n,) with as many axes as ``values``."""
-    return flags.view(-1, *[1] * (values.ndim - 1))

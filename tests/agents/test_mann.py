@@ -1,9 +1,19 @@
 """The external memory stores, recalls and overwrites as LRUA says."""
 
+import itertools
+
 import pytest
 import torch
 
-from metarl.agents.mann import empty, least_used, read, write
+from metarl.agents.mann import (
+    ExternalMemory,
+    MANNConfig,
+    empty,
+    least_used,
+    read,
+    write,
+)
+from metarl.learning.trials import chosen
 
 SHARP = torch.full((1, 1), 50.0)
 
@@ -67,3 +77,50 @@ def test_an_empty_memory_answers_nothing_and_has_gradients():
     assert (found == 0).all()
     found.sum().backward()
     assert key.grad.isfinite().all()
+
+
+def external(every):
+    """A memory that is accessed every so many steps, and what two robots see."""
+    torch.manual_seed(1)
+    memory = ExternalMemory(3, MANNConfig(units=5, slots=4, width=2, every=every))
+    return memory, torch.randn(2, 7, 3)
+
+
+def test_it_writes_and_reads_every_few_steps_and_shows_it_at_once():
+    memory, inputs = external(every=3)
+    state, found, content = memory.initial(2), [], []
+    for told in inputs.unbind(1):
+        features, state = memory(told[:, None], state)
+        found.append(features[:, 0, 5:])
+        content.append(state[3])
+    assert [bool(c.any()) for c in content] == [False, False] + [True] * 5
+    changed = [not torch.equal(*two) for two in itertools.pairwise(content)]
+    assert changed == [False, True, False, False, True, False]
+    assert [bool(f.any()) for f in found] == [False, False] + [True] * 5
+    changed = [not torch.equal(*two) for two in itertools.pairwise(found)]
+    assert changed == [False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize("every", [1, 3, 10])
+def test_steps_may_be_told_at_once_or_one_by_one(every):
+    memory, inputs = external(every)
+    whole, last = memory(inputs, memory.initial(2))
+    state, steps = memory.initial(2), []
+    for told in inputs.unbind(1):
+        features, state = memory(told[:, None], state)
+        steps.append(features)
+    torch.testing.assert_close(torch.cat(steps, 1), whole)
+    torch.testing.assert_close(state, last)
+
+
+def test_a_robot_that_fell_behind_is_accessed_in_its_own_time():
+    memory, inputs = external(every=3)
+    alone = [memory(inputs[[i], i : i + 5], memory.initial(1))[0] for i in (0, 1)]
+    state, steps = memory.initial(2), []
+    for step in range(6):  # the second robot waits at first, the first one at last
+        features, new = memory(inputs[:, [step]], state)
+        state = chosen(torch.tensor([step < 5, step > 0]), new, state)
+        steps.append(features)
+    together = torch.cat(steps, 1)
+    torch.testing.assert_close(together[[0], :5], alone[0])
+    torch.testing.assert_close(together[[1], 1:], alone[1])
