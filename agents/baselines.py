@@ -203,7 +203,8 @@ class Randomized(Agent):
         """Policy, normaliser, and what training needs to go on: Adam and the robots."""
         if self._awaiting is not None:
             return self._awaiting
-        tensors = {f"policy/{n}": t for n, t in self.policy.state_dict().items()}
+        weights = self.policy.state_dict().items()
+        tensors = {f"policy/{n}": t.clone() for n, t in weights}
         tensors |= _statistics("observation", self.normaliser)
         plain: dict[str, Any] = {"learning_rate": self.learning_rate}
         if self._ppo is None:
@@ -214,7 +215,7 @@ class Randomized(Agent):
         tensors |= {f"robots/{n}": t for n, t in world.items()}
         tensors |= _statistics("return", robots.ret_rms)
         tensors["discounted_return"] = torch.from_numpy(robots.returns.copy())
-        tensors["running_return"] = face.running
+        tensors["running_return"] = face.running.clone()
         tensors["starts"] = torch.from_numpy(self._ppo._last_episode_starts.copy())
         tensors |= adam_tensors(self.policy.optimizer)
         plain["return"] = self._return

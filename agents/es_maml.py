@@ -29,7 +29,7 @@ from metarl.learning.optimization import adam_tensors, descend, load_adam
 from metarl.learning.policies import network, network_parameters
 from metarl.randomness import torch_generator
 from metarl.world.environment import sizes
-from metarl.world.rollout import Episodes, Percept, Policy
+from metarl.world.rollout import Episodes, Percept, Policy, judged
 
 
 @dataclass(frozen=True)
@@ -157,12 +157,12 @@ class ESMAML(Agent):
             directions = self.directions(generator, config.pairs)[alike]
             policy = self.tried(pivot, directions)
             episodes = sampler.collect(tasks, self.round, policy, f"step {step}", alike)
-            online.append(judged(episodes))
+            online.append(judged(episodes.returns, episodes.diverged))
             pivot = self.moved(pivot, directions, online[-1])
         query = sampler.collect(
             tasks, config.queries, self.policy(pivot[:, None]), "query", alike
         )
-        fitness = judged(query, together=True).mean(1)
+        fitness = judged(query.returns, query.diverged, together=True).mean(1)
         gradient = es_gradient(fitness, g, config.sigma)
         norm = descend(self.optimizer, [-gradient])
         self.statistics = self.statistics.extended(query.observation, query.mask)
@@ -193,22 +193,6 @@ class ESMAML(Agent):
 
     def _adam(self) -> torch.optim.Adam:
         return torch.optim.Adam([self.start], lr=self.config.lr)
-
-
-def judged(episodes: Episodes, together: bool = False) -> Tensor:
-    """Returns, (task, copy); one that blew up is as bad as the worst of its task.
-
-    Args:
-        episodes: of n tasks.
-        together: where all of a task blew up, they are as bad as the worst of any. Not
-            for adaptation, in which no robot may know of another.
-    """
-    returns, lost = episodes.returns, episodes.diverged
-    worst = returns.amin(1, keepdim=True)
-    if together and not lost.all():
-        worst_of_all = worst.minimum(returns[~lost].min())
-        worst = torch.where(lost.all(1, keepdim=True), worst_of_all, worst)
-    return torch.where(lost, worst, returns)
 
 
 def standardised(returns: Tensor) -> Tensor:
@@ -280,7 +264,8 @@ class Evolving:
         self.pivot = pivot
         self.statistics = agent.statistics
         self.steps = itertools.count()
-        self.returns = torch.zeros(len(pivot), 0)
+        self.returns: Tensor
+        self.diverged: Tensor
         self._begin()
 
     @property
@@ -298,7 +283,8 @@ class Evolving:
 
     def absorb(self, episodes: Episodes) -> None:
         """Note the returns; with a whole round of them, move the pivot."""
-        self.returns = torch.cat([self.returns, judged(episodes)], 1)
+        self.returns = torch.cat([self.returns, episodes.returns], 1)
+        self.diverged = torch.cat([self.diverged, episodes.diverged], 1)
         if self.round == 0:
             self.pivot = self._moved()
             self._begin()
@@ -316,9 +302,13 @@ class Evolving:
         size = math.sqrt(min(1.0, self.agent.trained_steps / (step + 1)))
         self.directions = size * self.agent.directions(generator, rows)
         self.returns = torch.zeros(rows, 0)
+        self.diverged = torch.zeros(rows, 0, dtype=torch.bool)
 
     def _moved(self) -> Tensor:
         tried = self.returns.shape[1]
         if tried == 0:
             return self.pivot
-        return self.agent.moved(self.pivot, self.directions[:, :tried], self.returns)
+        # All of a step together, in whatever parts they came: alone, one that blew up
+        # would be its own worst.
+        returns = judged(self.returns, self.diverged)
+        return self.agent.moved(self.pivot, self.directions[:, :tried], returns)

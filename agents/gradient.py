@@ -239,7 +239,7 @@ class GradientAgent(Agent):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The learnt start, and how to adapt it."""
-        return self.parameters, {}
+        return {name: p.detach().clone() for name, p in self.parameters.items()}, {}
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""

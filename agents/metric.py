@@ -34,6 +34,7 @@ from metarl.agents.support import (
     steps_of,
     transitions,
 )
+from metarl.errors import InputError
 from metarl.family import TaskFamily
 from metarl.learning.agent import Agent, Metrics, Sampler
 from metarl.learning.normalisation import Statistics
@@ -108,6 +109,8 @@ class Metric(Agent):
 
     def __init__(self, family: TaskFamily, config: MetricConfig, seed: int) -> None:
         super().__init__(family, config, seed)
+        if config.support < 2:  # a query, and what it is compared with
+            raise InputError(f"support={config.support} must be 2 or more.")
         observation_size, action_size = sizes(family)
         size = 2 * observation_size + action_size + 1
         self.parameters = gaussian_parameters(
@@ -210,6 +213,7 @@ class Metric(Agent):
         support = transitions(before, config.steps)
         knows = bool(self.bank.mask.any())  # not in the first iteration
         aware = self.conditioned(support, len(tasks)) if knows else unaware
+        aware.std = unaware.std
         after = sampler.collect(tasks, config.queries, aware, "query")
         self._extend_bank(support, sampler.train_tasks)
         generator = torch_generator(self.seed, sampler.iteration, "learning")
@@ -237,7 +241,7 @@ class Metric(Agent):
         bank = self.bank.filled()
         tasks, episodes = bank.mask.shape[:2]
         loss, matched = torch.zeros(()), torch.zeros(())
-        for _ in range(config.encoder_updates):
+        for _ in range(config.encoder_updates if tasks else 0):  # 0 if all blew up
             leaves = {n: p.detach().requires_grad_() for n, p in self.encoder.items()}
             some = torch.randperm(tasks, generator=generator)[: config.ways]
             order = torch.randperm(episodes, generator=generator)

@@ -135,7 +135,7 @@ class ProMP(GradientAgent):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What is learnt, and Adam."""
-        return {**self.parameters, **adam_tensors(self.optimizer)}, {}
+        return super().state()[0] | adam_tensors(self.optimizer), {}
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""

@@ -133,7 +133,9 @@ class RL2(Agent):
             len(advantage), config.minibatches, config.epochs, shuffle
         ):
             loss, metrics = self.loss(trial.select(some), advantage[some])
-            gradients = torch.autograd.grad(loss, self.parameters)
+            gradients = torch.autograd.grad(  # a memory may not have been asked
+                loss, self.parameters, allow_unused=True, materialize_grads=True
+            )
             descend(self.optimizer, gradients, config.max_gradient)
         return {
             "return_before": float(episodes[0].returns.mean()),

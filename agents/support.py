@@ -35,7 +35,10 @@ class Support:
 
 
 def transitions(episodes: Episodes, steps: int) -> Support:
-    """At most so many evenly spaced transitions of each episode."""
+    """At most so many evenly spaced transitions of each episode.
+
+    In place of an episode that blew up stands the first of its task that did not.
+    """
     assert episodes.final_observation is not None
     final = episodes.final_observation[:, :, None]
     following = torch.cat([episodes.observation[:, :, 1:], final], 2)
@@ -53,7 +56,12 @@ def transitions(episodes: Episodes, steps: int) -> Support:
     )
     horizon = transition.shape[2]
     chosen = torch.linspace(0, horizon - 1, min(steps, horizon)).long()
-    return Support(transition[:, :, chosen], episodes.mask[:, :, chosen])
+    good = episodes.mask.any(-1)
+    own = torch.arange(good.shape[1]).expand_as(good)
+    episode = torch.where(good, own, good.int().argmax(1, keepdim=True))
+    task = torch.arange(len(good))[:, None]
+    some = Support(transition[:, :, chosen], episodes.mask[:, :, chosen])
+    return Support(some.transition[task, episode], some.mask[task, episode])
 
 
 @dataclass
@@ -66,7 +74,7 @@ class Conditioned:
     """1 where there was support, else 0, (task,)."""
     explore: bool = True
     std: Tensor | None = None
-    """Of its actions, in place of what was learnt."""
+    """Of its actions without support, in place of what was learnt."""
 
     def told(self, observation: Tensor) -> Tensor:
         """Observations with embedding and flag, (task, ..., size)."""
@@ -81,7 +89,9 @@ class Conditioned:
         mean, log_std = gaussian(self.parameters, self.told(percept.observation))
         if not self.explore:
             return mean
-        std = log_std.exp() if self.std is None else self.std
+        std = log_std.exp()
+        if self.std is not None:
+            std = torch.where(self.known[:, None, None] > 0, std, self.std)
         return mean + std * percept.noise
 
 

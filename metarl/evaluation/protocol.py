@@ -7,8 +7,9 @@ agents, and all budget points, are judged on the same initial states and noise.
     results = evaluate(agent, family, splits=["near", "far"], tasks=64)
     results["splits"]["far"]["points"][-1]["return"]      # one number a task
 
-The robot time of a point counts every control step of every episode that the agent
-asked for: exploration, failed tries and repetitions.
+An episode whose simulation blew up counts as the worst of its task. The robot time of a
+point counts every control step of every episode that the agent asked for: exploration,
+failed tries and repetitions.
 """
 
 import math
@@ -27,7 +28,7 @@ from metarl.randomness import key
 from metarl.runs.folder import Run, commit
 from metarl.tasks import Task
 from metarl.world.environment import Environment
-from metarl.world.rollout import collect
+from metarl.world.rollout import Episodes, collect, judged
 
 FORMAT = "metarl-evaluation/1"
 BUDGETS = (0, 1, 2, 5, 10, 20, 50)
@@ -63,7 +64,7 @@ def evaluate(
         family: the family it was trained on.
         splits: which splits; default: all that the family has, but `train`.
         tasks: tasks a split.
-        budgets: episodes of adaptation to judge after.
+        budgets: episodes of adaptation to judge after, in any order.
         query_episodes: episodes a task that judge the deployed policy.
         seed: freezes tasks, initial states and noise.
         progress: told what is going on.
@@ -77,6 +78,9 @@ def evaluate(
     """
     if tasks < 1 or query_episodes < 1:
         raise InputError("tasks and query_episodes must be at least 1.")
+    budgets = sorted(set(budgets))
+    if not budgets or budgets[0] < 0:
+        raise InputError(f"budgets={budgets}: one or more numbers, 0 or more each.")
     if splits is None:
         splits = [split for split in family.splits if split != "train"]
     if not splits:
@@ -88,14 +92,14 @@ def evaluate(
         if progress is not None:
             progress(f"evaluating on {split}")
         results[split] = _evaluate_split(
-            agent, family, split, its_tasks, sorted(budgets), query_episodes, seed
+            agent, family, split, its_tasks, budgets, query_episodes, seed
         )
     return {
         "format": FORMAT,
         "protocol": {
             "tasks": tasks,
             "query_episodes": query_episodes,
-            "budgets": sorted(budgets),
+            "budgets": budgets,
             "seed": seed,
             "horizon": family.horizon,
             "control_period": family.control_period,
@@ -161,7 +165,7 @@ def _evaluate_split(
             support_seed = key(seed, "evaluation", "support", done)
             episodes = collect(worlds[copies], adaptation, support_seed)
             adaptation.absorb(episodes)
-            online.append(episodes.returns)
+            online.append(_judged(episodes))
             spent += episodes.length.sum(1)
             diverged += int(episodes.diverged.sum())
             done += copies
@@ -172,7 +176,7 @@ def _evaluate_split(
                 "episodes": budget,
                 "control_steps": spent.tolist(),
                 "seconds": (spent * family.control_period).tolist(),
-                "return": query.returns.double().mean(1).tolist(),
+                "return": _judged(query).double().mean(1).tolist(),
                 "success": _mean_known(query.success),
                 "online_return": (
                     torch.cat(online, 1).double().mean(1).tolist() if online else None
@@ -186,6 +190,10 @@ def _evaluate_split(
         "distance": [family.space.distance(task) for task in tasks],
         "points": points,
     }
+
+
+def _judged(episodes: Episodes) -> Tensor:
+    return judged(episodes.returns, episodes.diverged, together=True)
 
 
 def _mean_known(values: Tensor) -> list[float] | None:

@@ -8,11 +8,13 @@ policy = adaptation.deployed()                # what it would ship now
 """
 
 import abc
+import dataclasses
 import time
 from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor
 
+from metarl.errors import InputError
 from metarl.family import TaskFamily
 from metarl.randomness import key
 from metarl.tasks import Task
@@ -145,6 +147,9 @@ class Agent(abc.ABC):
         family: what it learns on.
         config: an instance of its ``Config``, a frozen dataclass.
         seed: of its initial parameters.
+
+    Raises:
+        InputError: for a count below 1.
     """
 
     Config: ClassVar[type]
@@ -157,6 +162,10 @@ class Agent(abc.ABC):
     """Whether it normalises observations by itself."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if type(field.default) is int and value < min(field.default, 1):
+                raise InputError(f"{field.name}={value} must be 1 or more.")
         self.family = family
         self.config = config
         self.seed = seed

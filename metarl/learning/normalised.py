@@ -12,7 +12,7 @@ alike, and they belong to what is learnt: adaptation and evaluation do not chang
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -54,6 +54,12 @@ class Normalised(Agent):
     def adaptation(self, tasks: int) -> "NormalisedAdaptation":
         """A fresh adaptation that sees through the statistics as they are now."""
         return NormalisedAdaptation(self.agent.adaptation(tasks), self.statistics)
+
+    def copied(self) -> Self:
+        """An agent that stays as this one is now, and sees as it does now."""
+        twin = type(self)(self.agent.copied())
+        twin.statistics = self.statistics
+        return twin
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The agent's, and the statistics."""

@@ -58,6 +58,6 @@ def minibatches(
         epochs: passes over the items.
         generator: draws the orders: make it with `metarl.randomness.torch_generator`.
     """
-    for _ in range(epochs):
+    for _ in range(epochs if items else 0):
         order = torch.randperm(items, generator=generator)
         yield from order.tensor_split(min(count, items))

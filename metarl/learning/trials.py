@@ -100,7 +100,7 @@ class Trial:
     reward: Tensor
     """What it got; 0 after the end."""
     mask: Tensor
-    """1 where a step was made and may be learnt from."""
+    """1 where a step was made that may be learnt from."""
     phase: Tensor
     """Share of the horizon of the episode that had passed."""
 
@@ -173,7 +173,11 @@ class Rememberer:
         self.last_reward = episodes.reward.gather(-1, last).reshape(-1)
 
     def trial(self, episodes: list[Episodes]) -> Trial:
-        """What happened since it was made, with the same episodes in the same order."""
+        """What happened since it was made, with the same episodes in the same order.
+
+        A trial of which an episode blew up is left out as a whole: what came before is
+        judged by what came after.
+        """
         steps = [int(e.length.max()) for e in episodes]
 
         def joined(name: str) -> Tensor:
@@ -185,6 +189,7 @@ class Rememberer:
         horizon = episodes[0].reward.shape[-1]
         phase = torch.cat([torch.arange(s) / horizon for s in steps])
         ran = torch.stack(self.ran, 1)
+        whole = ~torch.stack([e.diverged.flatten() for e in episodes]).any(0)
         # A stable sort brings the steps that were made to the front, in order.
         order = torch.argsort((~ran).byte(), dim=1, stable=True)
 
@@ -197,7 +202,7 @@ class Rememberer:
             action=packed(joined("action")),
             log_probability=packed(torch.stack(self.scores, 1)),
             reward=packed(joined("reward")),
-            mask=packed(joined("mask")),
+            mask=packed(joined("mask")) * whole[:, None],
             phase=packed(phase.expand(len(ran), -1)),
         )
 

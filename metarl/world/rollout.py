@@ -83,6 +83,24 @@ class Episodes:
         return int(self.length.sum())
 
 
+def judged(returns: Tensor, diverged: Tensor, together: bool = False) -> Tensor:
+    """Returns, (task, copy); one that blew up is as bad as the worst of its task.
+
+    It ended early, and where rewards are negative its own sum would be the best.
+
+    Args:
+        returns: of episodes, (task, copy).
+        diverged: whether they blew up, (task, copy).
+        together: where all of a task blew up, they are as bad as the worst of any. Not
+            for adaptation, in which no robot may know of another.
+    """
+    worst = returns.amin(1, keepdim=True)
+    if together and not diverged.all():
+        worst_of_all = worst.minimum(returns[~diverged].min())
+        worst = torch.where(diverged.all(1, keepdim=True), worst_of_all, worst)
+    return torch.where(diverged, worst, returns)
+
+
 def concatenate(parts: list[Episodes]) -> Episodes:
     """Episodes of the same tasks, one after the other along the copies."""
 

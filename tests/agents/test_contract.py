@@ -1,13 +1,17 @@
 """What every registered agent owes the trainer and the evaluator, at a tiny size."""
 
+import dataclasses
 import math
 from itertools import pairwise
 
 import pytest
 import torch
+from test_environment import Cart
 
+from metarl.errors import InputError
 from metarl.evaluation.protocol import evaluate
 from metarl.learning.agent import Agent, Sampler
+from metarl.learning.normalised import Normalised
 from metarl.registry import find, make_family, names
 from metarl.world.environment import Environment
 from metarl.world.rollout import Percept, collect
@@ -205,3 +209,41 @@ def test_it_ships_the_mean_of_its_actions_unless_it_explores_within_episodes(
         for noise in (0.0, 1.0)
     ]
     assert torch.equal(*acted) == (name not in ("rl2", "mann"))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_it_saved_does_not_see_later_training(name, family):
+    agent, sampler, _ = trained(family, name, 1)
+    for kept in (agent, Normalised(agent)):
+        twin = kept.copied()
+        saved, again = kept.state()[0], twin.state()[0]
+        before = {n: t.clone() for n, t in saved.items()}
+        go_on(agent, sampler, 1)
+        for name_, tensor in before.items():
+            assert torch.equal(saved[name_], tensor), name_
+            assert torch.equal(again[name_], tensor), name_
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_counts_that_mean_nothing_are_refused(name, family):
+    config = find("agents", name).Config
+    for field in dataclasses.fields(config):
+        if type(field.default) is int:
+            with pytest.raises(InputError, match=f"{field.name}=-1"):
+                find("agents", name)(family, config(**{field.name: -1}), 0)
+
+
+class Exploding(Cart):
+    """Every simulation blows up at once."""
+
+    def act(self, sim, action):
+        super().act(sim, action)
+        sim.qvel[:] = torch.nan
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_it_survives_an_iteration_in_which_everything_blew_up(name):
+    family = Exploding(horizon=8)
+    agent, sampler, _ = trained(family, name, 2)
+    assert sampler.diverged > 0
+    assert all(t.isfinite().all() for t in agent.state()[0].values())

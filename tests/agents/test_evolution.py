@@ -1,5 +1,7 @@
 """Evolution finds gradients and climbs hills without being told either."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -7,7 +9,6 @@ from metarl.agents.es_maml import (
     ESMAML,
     VectorPolicy,
     es_gradient,
-    judged,
     standardised,
 )
 from metarl.agents.hill_climb import HillClimb
@@ -17,7 +18,7 @@ from metarl.learning.policies import network, network_parameters
 from metarl.randomness import torch_generator
 from metarl.registry import make_family
 from metarl.world.environment import Environment
-from metarl.world.rollout import Percept, collect
+from metarl.world.rollout import Percept, collect, judged
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,16 @@ def test_a_pair_meets_the_same_task_noise_and_tries(family):
         assert copies.abs().max() > 1e-3
 
 
+def test_every_iteration_adds_its_queries_to_the_statistics():
+    cheetah = make_family("cheetah-direction", horizon=8)
+    config = ESMAML.Config(pairs=2, trials=2, queries=3)
+    agent, sampler, counts = ESMAML(cheetah, config, seed=0), Sampler(cheetah, 0), []
+    for _ in range(2):
+        agent.train_step(sampler)
+        counts.append(int(agent.statistics.count))
+    assert counts == [4 * 3 * 8, 2 * 4 * 3 * 8]
+
+
 def test_a_vector_policy_is_one_network_for_each_robot():
     parameters = [
         network_parameters((3, 4, 2), generator("network", i)) for i in range(6)
@@ -145,22 +156,39 @@ def test_a_vector_policy_is_one_network_for_each_robot():
 
 
 def test_what_blew_up_is_no_winner():
-    class Blown:
-        returns = torch.tensor([[-5.0, -1.0, -9.0]])
-        diverged = torch.tensor([[False, True, False]])
-
-    assert judged(Blown()).tolist() == [[-5.0, -9.0, -9.0]]
+    returns = torch.tensor([[-5.0, -1.0, -9.0]])
+    diverged = torch.tensor([[False, True, False]])
+    assert judged(returns, diverged).tolist() == [[-5.0, -9.0, -9.0]]
 
 
 def test_where_all_blew_up_they_are_as_bad_as_the_worst_of_any():
-    class Blown:
-        returns = torch.tensor([[-3.0, -2.0], [-60.0, -70.0], [-80.0, -1.0]])
-        diverged = torch.tensor([[True, True], [False, False], [False, True]])
-
+    returns = torch.tensor([[-3.0, -2.0], [-60.0, -70.0], [-80.0, -1.0]])
+    diverged = torch.tensor([[True, True], [False, False], [False, True]])
     together = [[-80.0, -80.0], [-60.0, -70.0], [-80.0, -80.0]]
-    assert judged(Blown(), together=True).tolist() == together
+    assert judged(returns, diverged, together=True).tolist() == together
     # On the robot no task knows of another.
-    assert judged(Blown()).tolist() == [[-3.0, -3.0], *together[1:]]
+    assert judged(returns, diverged).tolist() == [[-3.0, -3.0], *together[1:]]
+
+
+@pytest.mark.parametrize("kind", [ESMAML, HillClimb])
+def test_what_blew_up_is_no_winner_when_it_comes_alone(kind, family):
+    """Alone, it is the worst of its kind; the round as a whole knows better."""
+    agent = kind(family, kind.Config(trials=3), seed=0)
+    world = Environment(family, family.tasks("far", 1), copies=3)
+    adaptation = agent.adaptation(1)
+    episodes = collect(world, adaptation, seed=1)
+    reward = torch.zeros_like(episodes.reward)
+    reward[0, :, 0] = torch.tensor([-10.0, -2.0, -11.0])
+    lost = torch.tensor([[False, True, False]])
+    seen = dataclasses.replace(episodes, reward=reward, diverged=lost)
+    adaptation.absorb(seen)
+    parts = agent.adaptation(1)
+    for copy in range(3):
+        one = slice(copy, copy + 1)
+        parts.absorb(
+            dataclasses.replace(seen, reward=reward[:, one], diverged=lost[:, one])
+        )
+    torch.testing.assert_close(parts.pivot, adaptation.pivot)
 
 
 def test_standardised_by_hand():

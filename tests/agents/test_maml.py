@@ -1,6 +1,7 @@
 """The meta-gradient, proven three ways, and MAML on a task whose optimum is known."""
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -142,6 +143,23 @@ def test_outer_step_improves_within_the_kl_limit(family):
     assert metrics["improvement"] > 0
     assert 0 < metrics["kl"] <= agent.config.max_kl
     assert not torch.equal(before, flatten(agent.parameters))
+
+
+def test_every_round_of_training_is_collected_by_what_adapted_so_far(family):
+    config = MAML.Config(hidden=(4,), tasks=2, episodes=1, inner_steps=2)
+    agent, rounds = MAML(family, config, seed=0), []
+
+    class Watching(Sampler):
+        def collect(self, tasks, copies, policy, purpose):
+            episodes = super().collect(tasks, copies, policy, purpose)
+            rounds.append((policy.parameters, episodes))
+            return episodes
+
+    agent.train_step(Watching(family, seed=0))
+    for (before, episodes), (after, _) in itertools.pairwise(rounds):
+        adapted = agent.adapted(before, agent.batch(episodes, before))
+        for name, p in adapted.items():
+            assert torch.equal(after[name], p) and not torch.equal(before[name], p)
 
 
 def test_deployed_policy_learns_from_every_episode_so_far(family):

@@ -124,3 +124,25 @@ def test_a_robot_that_fell_behind_is_accessed_in_its_own_time():
     together = torch.cat(steps, 1)
     torch.testing.assert_close(together[[0], :5], alone[0])
     torch.testing.assert_close(together[[1], 1:], alone[1])
+
+
+def test_the_controller_is_told_what_was_found():
+    memory, inputs = external(every=10)
+    hidden, since, found, *slots = memory.initial(2)
+    one, other = (
+        memory(inputs, (hidden, since, known, *slots))[0][..., :5]
+        for known in (found, found + 1)
+    )
+    assert ((one - other).abs().amax(-1) > 1e-2).all()
+
+
+def test_the_controller_says_how_sharply_it_reads():
+    memory, inputs = external(every=1)
+    weights = []
+    for strength in (-20.0, 20.0):
+        with torch.no_grad():
+            memory.heads.bias.view(2, -1)[:, -1] = strength
+        *_, last = memory(inputs, memory.initial(2))[1]
+        weights.append(last.amax(-1))
+    blunt, sharp = weights
+    assert (blunt < sharp).all()

@@ -215,6 +215,14 @@ def test_training_does_not_reach_into_an_adaptation_that_has_begun(family):
     assert torch.equal(*actions)
 
 
+def test_at_first_the_outer_ratio_is_one(family):
+    """Then the loss is the mean advantage, which is nothing."""
+    config = MetaNet.Config(hidden=(8,), tasks=4, episodes=3, inner_lr=1.0)
+    agent = MetaNet(family, config, seed=0)
+    metrics = agent.train_step(Sampler(family, seed=0))
+    assert abs(metrics["loss"]) < 1e-6
+
+
 def test_an_iteration_teaches_slow_weights_meta_learner_and_keys(family):
     agent = MetaNet(family, MetaNet.Config(hidden=(8,), tasks=4, episodes=3), seed=0)
     before = {name: p.clone() for name, p in agent.parameters.items()}

@@ -8,13 +8,14 @@ import torch
 
 from metarl.agents.comparators import Matching, Prototypical, Relation, Siamese
 from metarl.agents.metric import Comparing, MetricConfig
-from metarl.agents.support import Support, likelihood, transitions
+from metarl.agents.support import Conditioned, Support, likelihood, transitions
+from metarl.errors import InputError
 from metarl.learning.agent import Sampler
 from metarl.learning.policies import gaussian
 from metarl.randomness import torch_generator
 from metarl.registry import make_family
 from metarl.world.environment import Environment
-from metarl.world.rollout import collect
+from metarl.world.rollout import Percept, collect
 
 KINDS = (Siamese, Matching, Relation, Prototypical)
 SMALL = MetricConfig(
@@ -254,3 +255,46 @@ def test_support_in_parts_is_the_support(family):
     masked.transition[:, :, 3:] = 99.0
     masked.mask[:, :, 3:] = 0
     assert agent.embed(agent.encoder, masked).isfinite().all()
+
+
+def test_in_place_of_an_episode_that_blew_up_stands_one_that_did_not(family):
+    world = Environment(family, family.tasks("train", 2), copies=3)
+    episodes = collect(world, agent_policy(family), seed=0)
+    episodes.mask[0, 0] = 0  # as of an episode that diverged
+    episodes.mask[1] = 0
+    some = transitions(episodes, 6)
+    assert torch.equal(some.transition[0, 0], some.transition[0, 1])
+    assert torch.equal(some.mask[0, 0], some.mask[0, 1]) and some.mask[0].any()
+    assert not some.mask[1].any()
+
+
+def test_who_has_no_support_explores_as_it_is_said_to():
+    """In training, one whose support all blew up acts among others that have some."""
+    policy = Conditioned(
+        {}, torch.zeros(2, 1), torch.tensor([1.0, 0.0]), std=torch.tensor(3.0)
+    )
+    policy.told = lambda observation: observation
+    gaussian_ = torch.zeros(2, 1, 1), torch.zeros(1)
+    told = Percept(*[torch.zeros(2, 1, 1)] * 4, noise=torch.ones(2, 1, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metarl.agents.support.gaussian", lambda *_: gaussian_)
+        assert policy.act(told).flatten().tolist() == [1.0, 3.0]
+
+
+def test_support_of_one_episode_is_refused(family):
+    with pytest.raises(InputError, match="support=1"):
+        Prototypical(family, replace(SMALL, support=1), seed=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_policy_learns_towards_what_was_better(kind, family):
+    agent = kind(family, replace(SMALL, epochs=3, entropy=0.0), seed=0)
+    world = Environment(family, family.tasks("train", 1), copies=40)
+    policy = agent.exploring(1)
+    episodes = collect(world, policy, seed=0)
+    episodes.reward[:] = episodes.action[..., 0]
+    told = policy.told(episodes.observation)
+    before = gaussian(agent.parameters, told)[0][..., 0].mean()
+    agent._learn_to_act([(policy, episodes)], torch_generator(0, "test"))
+    after = gaussian(agent.parameters, told)[0][..., 0].mean()
+    assert after > before + 0.01

@@ -160,6 +160,28 @@ def test_a_settled_policy_starts_every_episode_from_what_was_learnt(kind, family
     assert all(map(torch.equal, state, adaptation.policy.state))
 
 
+def test_a_settled_policy_begins_with_the_last_action_and_reward(network):
+    policy = Rememberer(network, tasks=1)
+    policy.act(percept(1.0, begins=True, noise=0.5))
+    policy.last_reward = torch.tensor([7.0])
+    settled, again = policy.settled(explore=True), percept(2.0, begins=True)
+    assert torch.equal(settled.act(again), policy.act(again))
+
+
+@pytest.mark.parametrize("kind", [RL2, MANN])
+def test_an_adaptation_notes_the_last_reward(kind, family):
+    agent = kind(family, kind.Config(tasks=2, episodes=2, units=8), seed=0)
+    world = Environment(family, family.tasks("train", 2))
+    actions = []
+    for more in (0.0, 5.0):
+        adaptation = agent.adaptation(2)
+        episodes = collect(world, adaptation, seed=1)
+        episodes.reward += more
+        adaptation.absorb(episodes)
+        actions.append(collect(world, adaptation.deployed(), seed=2).action)
+    assert not torch.equal(*actions)
+
+
 @pytest.mark.parametrize("kind", [RL2, MANN])
 def test_no_more_is_remembered_than_in_training(kind, family):
     """Trials of three episodes: the third starts from the memory of two, and so does
