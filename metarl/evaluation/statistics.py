@@ -55,11 +55,14 @@ def interval(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    same_tasks: bool = True,
 ) -> Estimate:
     """A summary of all scores with its percentile bootstrap interval.
 
-    Each resample draws seeds with replacement, then tasks with replacement within each
-    drawn seed. With one seed, only the tasks are resampled: the interval then says
+    Each resample draws seeds with replacement, and then tasks with replacement: the
+    same ones for all seeds, as all of them are judged on the same tasks. Tasks drawn
+    anew for each seed would take their luck for independent, and the interval would be
+    too narrow. With one seed, only the tasks are resampled: the interval then says
     nothing about how another training run would fare.
 
     Args:
@@ -68,6 +71,7 @@ def interval(
         level: coverage of the interval, in (0, 1).
         resamples: number of bootstrap resamples.
         seed: seed of the resampling.
+        same_tasks: whether a column is one task; False if every seed has its own.
 
     Returns:
         The estimate; all NaN where no score is defined.
@@ -88,7 +92,7 @@ def interval(
     seeds, tasks = table.shape
     rng = np.random.default_rng(seed)
     drawn = rng.integers(seeds, size=(resamples, seeds, 1))
-    within = rng.integers(tasks, size=(resamples, seeds, tasks))
+    within = rng.integers(tasks, size=(resamples, 1 if same_tasks else seeds, tasks))
     resampled = _summary(table[drawn, within].reshape(resamples, -1), statistic)
     tail = 100 * (1 - level) / 2
     # Between two infinite times there is nothing to interpolate.

@@ -87,6 +87,21 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
     assert 87 <= hits <= 99
 
 
+def test_interval_of_several_seeds_knows_that_they_share_their_tasks():
+    rng = np.random.default_rng(4)
+    hits, own = 0, 0
+    for _ in range(100):
+        noise = 0.1 * rng.normal(size=(5, 40))
+        shared = rng.normal(size=40) + noise
+        estimate = interval(shared, "mean", resamples=400)
+        hits += estimate.low <= 0 <= estimate.high
+        apart = rng.normal(size=(5, 40)) + noise
+        estimate = interval(apart, "mean", resamples=400, same_tasks=False)
+        own += estimate.low <= 0 <= estimate.high
+    assert 87 <= hits <= 99
+    assert 80 <= own <= 99
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"statistic": "median"}, {"level": 95}, {"scores": np.zeros((2, 2, 2))}],
