@@ -145,6 +145,20 @@ class GymnasiumFamily(TaskFamily):
             raise unknown("split", split, self.splits)
         return [self.space.draw(split, i, seed, 0.0) for i in range(start, start + n)]
 
+    def check_tasks(self, tasks: Sequence[Task]) -> list[Task]:
+        """Return the tasks if all belong to this family.
+
+        Raises:
+            InputError: naming the parameter, the value and the bound; or for a switch.
+        """
+        checked = super().check_tasks(tasks)
+        if any(task.switch for task in checked):
+            raise InputError(
+                f"{self.name} runs in Gymnasium, where nothing can change in "
+                "mid-episode: its tasks have no switch."
+            )
+        return checked
+
     def simulate(  # type: ignore[override]
         self, tasks: Sequence[Task], copies: int = 1, threads: int = 0
     ) -> "GymnasiumSimulation":
@@ -422,7 +436,10 @@ def _native(space: spaces.Space, action: NDArray[np.float64]) -> Any:
         return space.start + int(np.argmax(action))
     assert isinstance(space, spaces.Box)
     low, high = space.low.ravel(), space.high.ravel()
-    bounded = np.isfinite(low) & np.isfinite(high)
+    bounded = (space.bounded_below & space.bounded_above).ravel()
     centre = np.where(bounded, (np.where(bounded, high, 0) + low) / 2, 0)
     half = np.where(bounded, (high - np.where(bounded, low, 0)) / 2, 1)
-    return (centre + half * action).astype(space.dtype).reshape(space.shape)
+    value = np.clip(centre + half * action, low, high)
+    if np.issubdtype(space.dtype, np.integer):
+        value = np.rint(value)
+    return value.astype(space.dtype).reshape(space.shape)

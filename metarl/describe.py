@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from metarl.evaluation.statistics import interval
@@ -14,9 +16,9 @@ from metarl.world.environment import sizes
 def describe(family: TaskFamily) -> None:
     """Print what a family varies, its splits and its timing."""
     console = Console()
-    about = (type(family).__doc__ or "").strip()
+    title, *_ = (type(family).__doc__ or "").strip().partition("\n")
     observation_size, action_size = sizes(family)
-    console.print(f"[bold]{family.name}[/bold]: {about.splitlines()[0]}")
+    console.print(f"[bold]{escape(family.name)}[/bold]: {escape(title)}")
     console.print(
         f"{observation_size} observations, {action_size} actions, horizon "
         f"{family.horizon} steps of {family.control_period:g} s "
@@ -24,13 +26,14 @@ def describe(family: TaskFamily) -> None:
     )
     console.print(f"splits: {', '.join(family.splits)}")
     if family.success_measure:
-        console.print(f"success: {family.success_measure}")
+        console.print(f"success: {escape(family.success_measure)}")
     table = Table()
     table.add_column("parameter", no_wrap=True)
     for column in ("unit", "nominal", "train", "near", "far / unseen", "about"):
         table.add_column(column)
     for name, parameter in family.parameters.items():
-        table.add_row(name, parameter.unit, *ranges(parameter), parameter.about)
+        row = (name, parameter.unit, *ranges(parameter), parameter.about)
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
@@ -64,7 +67,7 @@ def print_evaluation(results: dict[str, Any]) -> None:
                 split if point is result["points"][0] else "",
                 str(point["episodes"]),
                 f"{sum(point['seconds']) / len(point['seconds']):.4g}",
-                f"{value.value:.1f} [{value.low:.1f}, {value.high:.1f}]",
-                f"{sum(success) / len(success):.0%}" if success else "",
+                escape(f"{value.value:.1f} [{value.low:.1f}, {value.high:.1f}]"),
+                f"{np.nanmean(np.array(success, float)):.0%}" if success else "",
             )
     Console().print(table)

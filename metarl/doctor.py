@@ -1,6 +1,5 @@
 """What works on this machine, and how to get what does not."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
@@ -20,7 +19,10 @@ def examine() -> int:
     ]
     failed = False
     for name, needed, check in checks:
-        problem = check()
+        try:
+            problem = check()
+        except Exception as error:  # what it looks at may be broken in any way
+            problem = f"{type(error).__name__}: {error}"
         failed |= needed and problem is not None
         print(f"{'ok     ' if problem is None else 'MISSING'}  {name}")
         if problem is not None:
@@ -46,16 +48,17 @@ def _packages() -> str | None:
 
 
 def _simulation() -> str | None:
-    from metarl.engine import mujoco
+    version = metadata.version("mujoco")
+    if int(version.partition(".")[0]) < 4:  # metarl's engine would not even start
+        return f"mujoco is {version}; pip install 'mujoco>=4'"
+    from mujoco.batch import Batch
 
-    try:
-        from mujoco.batch import Batch
-    except ImportError:
-        return f"mujoco is {mujoco.__version__}; pip install 'mujoco>=4'"
-    batch = Batch(mujoco.MjModel.from_xml_string("<mujoco/>"), 4)
+    from metarl.engine import cores, mujoco
+
+    batch = Batch(mujoco.MjModel.from_xml_string("<mujoco/>"), cores(), cores())
     batch.step()
-    if batch.nthread < (os.cpu_count() or 1):
-        return f"Only {batch.nthread} of {os.cpu_count()} cores are used."
+    if batch.nthread < cores():
+        return f"Only {batch.nthread} of {cores()} cores are used."
     return None
 
 

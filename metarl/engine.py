@@ -35,4 +35,12 @@ _log.logto_file = False
 _log.logto_console = False
 mujoco.MjLogConfig.set(_log)
 
-__all__ = ["mujoco"]
+
+def cores() -> int:
+    """Cores that this process may run on: `taskset` and job schedulers give it some."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+__all__ = ["cores", "mujoco"]

@@ -2,7 +2,8 @@
 
 Built-ins and plug-ins register in the same way: a package offers a function through
 the entry-point group ``metarl.plugins``, which returns ``{"families": {name:
-"module:Class"}, "agents": {...}}``. Nothing is imported before it is asked for.
+"module:Class"}, "agents": {...}}``. Nothing is imported before it is asked for. A
+plug-in that raises is left out with a warning.
 """
 
 import functools
@@ -10,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,7 +36,16 @@ _SINGULAR = {"families": "family", "agents": "agent"}
 def _registered() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {"families": {}, "agents": {}}
     offers = [_import(reference)() for reference in _BUILT_IN]
-    offers += [point.load()() for point in entry_points(group="metarl.plugins")]
+    for point in entry_points(group="metarl.plugins"):
+        try:
+            offers.append(dict(point.load()()))
+        except Exception as error:
+            warnings.warn(
+                f"The plug-in {point.name!r} ({point.value}) is left out: "
+                f"{type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
     for offer in offers:
         for kind, entries in offer.items():
             if kind not in found:
@@ -51,6 +62,14 @@ def _registered() -> dict[str, dict[str, str]]:
 def names(kind: Kind) -> dict[str, str]:
     """Registered names and where each is found, in order of registration."""
     return dict(_registered()[kind])
+
+
+def absolute(reference: str) -> str:
+    """A ``file.py:Class`` that means the same from any folder."""
+    place, colon, attribute = reference.rpartition(":")
+    if place.endswith(".py"):
+        return f"{Path(place).resolve()}{colon}{attribute}"
+    return reference
 
 
 def label(reference: str) -> str:

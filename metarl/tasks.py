@@ -232,7 +232,8 @@ class ParameterSpace:
         """Return the task if it belongs to this space.
 
         Raises:
-            InputError: naming the parameter, the value and the bound.
+            InputError: naming the parameter, the value and the bound; or what a
+                switch changes, though it cannot change in mid-episode.
         """
         if task.family != self.family:
             raise InputError(
@@ -243,6 +244,13 @@ class ParameterSpace:
             after = self.task(**dict(task.switch.values))
             if not (math.isfinite(task.switch.at) and task.switch.at >= 0):
                 raise InputError(f"Switch at {task.switch.at} s must be 0 or later.")
+            for name, p in self.parameters.items():
+                if (p.goal or not p.switches) and after[name] != checked[name]:
+                    raise InputError(
+                        f"A switch changes {name!r} from {_short(checked[name])} to "
+                        f"{_short(after[name])}, but "
+                        f"{'a goal' if p.goal else 'this'} stays for the whole episode."
+                    )
             checked = replace(checked, switch=Switch(task.switch.at, after.values))
         return checked
 

@@ -23,6 +23,15 @@ class Forgetful(Cart):
         return super().observe(sim) + self.steps
 
 
+class Late(Cart):
+    """Sees what is left of the last physics step."""
+
+    derived = True
+
+    def observe(self, sim):
+        return torch.cat([super().observe(sim), sim.qfrc_constraint, sim.qacc], -1)
+
+
 class Rich(Cart):
     """Pays too much."""
 
@@ -66,6 +75,7 @@ def said_of(family, capsys):
     [
         (Silent, ["docstring", "Nothing changes with unused: neither"]),
         (Forgetful, ["sim.remember()", "could not be resumed"]),
+        (Late, ["looks another than it did", "by sensors"]),
         (Rich, ["scale them to about 1"]),
         (Blind, ["blew up"]),
         (Proud, ["must lie in [0, 1]"]),
@@ -81,6 +91,23 @@ def test_a_broken_promise_is_named(family, words, capsys):
 def test_a_good_family_keeps_all(capsys):
     assert check(Cart(), fast=False) == 0
     assert "BROKEN" not in capsys.readouterr().out
+
+
+class Compass(Cart):
+    """Its goal is a direction: both ends of the range are one."""
+
+    parameters = {
+        **Cart.parameters,
+        "way": Parameter(0.0, train=(-torch.pi, torch.pi), goal=True, unit="rad"),
+    }
+
+    def reward(self, sim, action):
+        return super().reward(sim, action) + torch.cos(sim.parameters["way"])
+
+
+def test_an_angle_may_mean_the_same_at_both_ends(capsys):
+    check(Compass())
+    assert "Nothing changes" not in capsys.readouterr().out
 
 
 def test_the_speed_is_measured(capsys):

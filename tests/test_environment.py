@@ -86,6 +86,27 @@ class Sensing(Finishing):
         return torch.cat([sim.sensor("place"), sim.xpos[:, 2], sim.qvel], -1)
 
 
+class Feeling(Cart):
+    """Reads an acceleration, which MuJoCo computes last."""
+
+    derived = True
+
+    def build(self, task):
+        spec = super().build(task)
+        spec.option.gravity = [0, 0, -9.81]
+        spec.body("cart").add_site(name="chip")
+        spec.add_sensor(
+            name="felt",
+            type=mujoco.mjtSensor.mjSENS_ACCELEROMETER,
+            objtype=mujoco.mjtObj.mjOBJ_SITE,
+            objname="chip",
+        )
+        return spec
+
+    def observe(self, sim):
+        return sim.sensor("felt").clone()
+
+
 class Exploding(Cart):
     """Simulation 0 leaves physics in its third step; afterwards it sees nonsense."""
 
@@ -274,6 +295,24 @@ def test_an_action_that_is_no_number_is_refused(value):
     assert environment.elapsed.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_an_ended_episode_has_no_use_for_an_action(value):
+    environment = environment_of(Finishing(), copies=2)
+    environment.reset(0)
+    while environment.active.all():
+        environment.step(push(environment))
+    assert environment.active.tolist() == [False, True]
+    action = push(environment)
+    action[0] = value
+    step = environment.step(action)
+    assert step.observation.isfinite().all() and step.reward[1] != 0
+    assert np.isfinite(state(environment)).all()
+    action = push(environment)
+    action[1, 0] = value
+    with pytest.raises(InputError, match="NaN or infinite"):
+        environment.step(action)
+
+
 @pytest.mark.parametrize("where", ["tasks", "set_tasks", "resample"])
 def test_a_task_out_of_bounds_is_refused(where):
     family = Cart()
@@ -325,6 +364,33 @@ def test_resampling_draws_a_task_of_the_pool_at_each_reset():
             assert mass == pytest.approx(task["mass"])
             assert environment.sim.parameters["mass"][i] == task["mass"]
     assert drawn == set(pool)
+
+
+def test_an_acceleration_is_sensed_from_the_start():
+    environment = environment_of(Feeling(), copies=2)
+    first = environment.reset(0)
+    assert first[:, 2].tolist() == pytest.approx([9.81] * 2)
+    drive(environment, 3)
+    assert torch.equal(environment.reset(0), first)
+
+
+class Growing(Cart):
+    """Some robots have two geoms more."""
+
+    parameters = {"more": Choice(0, train=(0, 2))}
+
+    def build(self, task):
+        spec = mujoco.MjSpec.from_string(CART)
+        for _ in range(task["more"]):
+            spec.body("cart").add_geom(size=[0.1, 0, 0])
+        return spec
+
+
+def test_models_of_other_sizes_are_refused():
+    family = Growing()
+    tasks = [family.task(), family.task(more=2)]
+    with pytest.raises(InputError, match=r"more=2.*ngeom = 4 instead of 2.*same sizes"):
+        environment_of(family, tasks)
 
 
 # -- change in mid-episode -------------------------------------------------------------
@@ -630,6 +696,63 @@ def test_motor_strength_scales_force_and_its_limit():
         assert model.actuator("left").forcerange[1] == pytest.approx(0.6 * factor)
 
 
+ELECTRIC = '<dcmotor name="m" joint="slide" nominal="12 2 30" {}/>'
+
+
+@pytest.mark.parametrize(
+    "actuator",
+    [
+        '<muscle name="m" joint="slide" lengthrange="0 1" force="100"/>',
+        ELECTRIC.format(""),
+        ELECTRIC.format('input="pos ff" controller="50 0 0 0 0 12"'),
+    ],
+    ids=["muscle", "voltage", "feed-forward"],
+)
+def test_a_motor_without_a_strength_to_scale_is_refused(actuator):
+    model = mujoco.MjModel.from_xml_string(
+        CART.replace("</actuator>", f"{actuator}</actuator>")
+    )
+    scale_actuators(model, [0.5, 2.0, 1.0])
+    with pytest.raises(InputError, match=r"'m' cannot be scaled.*muscle.*voltage"):
+        scale_actuators(model, [1.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    "actuator",
+    [
+        '<position name="m" joint="slide" kp="9" kv="2"/>',
+        '<velocity name="m" joint="slide" kv="3"/>',
+        '<intvelocity name="m" joint="slide" kp="3" actrange="-1 1"/>',
+        '<pid name="m" joint="slide" kp="9" kv="2" input="pos"/>',
+        ELECTRIC.format('input="pos" controller="50 0 0 0 0 12"'),
+    ],
+    ids=["position", "velocity", "intvelocity", "pid", "electric"],
+)
+def test_a_controllers_force_is_scaled(actuator):
+    forces = []
+    for factor in (1.0, 0.5):
+        model = mujoco.MjModel.from_xml_string(
+            CART.replace("</actuator>", f"{actuator}</actuator>")
+        )
+        scale_actuators(model, factor)
+        data = mujoco.MjData(model)
+        data.ctrl[2], data.qpos[0], data.qvel[0] = 0.3, 0.1, 0.2
+        mujoco.mj_forward(model, data)
+        forces.append(data.actuator_force[2])
+    assert forces[0] != 0
+    assert forces[1] == pytest.approx(0.5 * forces[0])
+
+
+def test_motor_strengths_of_another_number_than_the_actuators_are_refused():
+    family = with_parameters(
+        Cart,
+        **Cart.parameters,
+        motor_strength=Parameter((1.0,) * 3, size=3, train=(0.5, 2.0)),
+    )
+    with pytest.raises(InputError, match=r"'motor_strength' has size=3.*2 actuators"):
+        environment_of(family)
+
+
 def test_motor_strength_may_differ_between_actuators():
     family = with_parameters(
         Cart,
@@ -673,6 +796,28 @@ def test_a_dead_actuator_gives_no_force(name):
     environment.step(push(environment))
     assert (environment.sim.qvel[:, 0] != 0).tolist() == [True, False, True]
     assert (environment.sim.qvel[:, 1] != 0).tolist() == [True, True, False]
+
+
+def test_the_name_of_a_dead_actuator_means_no_longer_one():
+    class Numbered(Cart):
+        parameters = {
+            **Cart.parameters,
+            "dead_actuator": Choice("none", train=("none", "m1", "m")),
+        }
+
+        def build(self, task):
+            spec = super().build(task)
+            for name, number in (("left", "m1"), ("right", "m10")):
+                spec.actuator(name).name = number
+            return spec
+
+    family = Numbered()
+    gains = {
+        name: family.model(family.task(dead_actuator=name)).actuator_gainprm[:, 0]
+        for name in ("m1", "m")
+    }
+    assert gains["m1"].tolist() == [0.0, 5.0]
+    assert gains["m"].tolist() == [0.0, 0.0]
 
 
 def test_a_dead_actuator_that_does_not_exist_is_refused():
@@ -728,6 +873,31 @@ def test_observation_noise_does_not_depend_on_what_runs_beside_it():
             for e in (many, few)
         )
         assert torch.equal(one[:2, :2], other)
+
+
+def test_observation_noise_may_differ_between_components():
+    family = with_parameters(
+        Cart,
+        **Cart.parameters,
+        observation_noise=Parameter((0.0,) * 4, size=4, train=(0.0, 0.5)),
+    )
+    loud = family.task(observation_noise=(0.0, 0.1, 0.2, 0.5))
+    observation = environment_of(family, [family.task(), loud], 500).reset(0)
+    clean, dirty = observation.view(2, 500, 4)
+    assert clean.std() < 0.02
+    assert dirty.std(0)[1:].tolist() == pytest.approx([0.1, 0.2, 0.5], rel=0.1)
+    assert dirty.std(0)[0] < 0.02
+
+
+@pytest.mark.parametrize("name", ["observation_noise", "observation_bias"])
+def test_disturbances_of_another_number_than_the_observations_are_refused(name):
+    family = with_parameters(
+        Cart,
+        **Cart.parameters,
+        **{name: Parameter((0.0, 0.0), size=2, train=(0.0, 0.5))},
+    )
+    with pytest.raises(InputError, match=rf"'{name}' has size=2.*4 observations"):
+        environment_of(family)
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -787,7 +957,9 @@ def restarted(environment, steps, seed):
 @pytest.mark.parametrize("visible", [False, True], ids=["hidden", "visible"])
 @pytest.mark.parametrize("split", ["train", "switch"])
 @pytest.mark.parametrize("resample", [False, True], ids=["own task", "resampled"])
-@pytest.mark.parametrize("base", [Finishing, Sensing], ids=["plain", "derived"])
+@pytest.mark.parametrize(
+    "base", [Finishing, Sensing, Feeling], ids=["plain", "derived", "felt"]
+)
 def test_a_stored_state_goes_on_to_the_same_bits(base, resample, split, visible):
     family = disturbed(base)
     tasks = family.tasks(split, 3)

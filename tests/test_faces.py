@@ -174,6 +174,22 @@ def test_the_picture_is_of_the_task_that_is_simulated():
     drawn.close(), fresh.close()
 
 
+@pytest.mark.parametrize("name", ["go1-velocity", "panda-lift"])
+def test_the_picture_shows_the_meshes_that_are_not_simulated(name, monkeypatch):
+    if reason := why_no_gl():
+        pytest.skip(reason)
+    family = metarl.make_family(name)
+    env = GymnasiumEnv(family, render_mode="rgb_array")
+    env.reset(seed=0)
+    env.step(np.zeros(family.action_size, np.float32))
+    picture = env.render()
+    env.close()
+    monkeypatch.setattr(family, "portrait", family.model)
+    bare = env.render()
+    env.close()
+    assert (picture != bare).any(-1).mean() > 0.02
+
+
 def test_without_a_seed_every_robot_starts_at_random_but_follows_a_seed(cheetah):
     one, other = (GymnasiumEnv(cheetah) for _ in range(2))
     assert not np.array_equal(one.reset()[0], other.reset()[0])
@@ -190,6 +206,21 @@ def test_an_action_for_another_robot_is_refused(cheetah):
     many.reset(seed=0)
     with pytest.raises(InputError, match=r"shape \(1, 6\) instead of \(3, 6\)"):
         many.step(np.zeros((1, 6)))
+
+
+@pytest.mark.parametrize("kind", ["single", "vector", "sb3"])
+def test_a_step_before_the_first_reset_is_refused(point, kind):
+    world = environment_of(point, [point.task()])
+    env = {
+        "single": lambda: GymnasiumEnv(point),
+        "vector": lambda: GymnasiumVectorEnv(world),
+        "sb3": lambda: StableBaselinesEnv(world),
+    }[kind]()
+    action = np.zeros((2,) if kind == "single" else (1, 2), np.float32)
+    with pytest.raises(gymnasium.error.ResetNeeded, match=r"reset\(\)"):
+        env.step(action)
+    env.reset()
+    env.step(action)
 
 
 def test_outcomes_say_of_whom_they_are(point):
@@ -248,6 +279,19 @@ def test_an_ended_robot_starts_anew_in_the_next_step(point):
     observation, reward, terminated, *_ = env.step(actions)
     np.testing.assert_allclose(observation, [[0.1, 0.0], [0.15, 0.15]], atol=1e-6)
     assert terminated.tolist() == [True, False]
+
+
+def test_the_action_of_a_robot_that_starts_anew_does_not_matter(point):
+    tasks = [point.task(goal=(0.1, 0.0)), point.task(goal=(0.9, 0.9))]
+    env = GymnasiumVectorEnv(environment_of(point, tasks))
+    env.reset(seed=0)
+    actions = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
+    assert env.step(actions)[2].tolist() == [True, False]
+    actions[0] = np.nan
+    observation, *_ = env.step(actions)
+    np.testing.assert_allclose(observation, [[0.0, 0.0], [0.1, 0.1]], atol=1e-6)
+    with pytest.raises(InputError, match="NaN"):
+        env.step(actions)
 
 
 def test_a_truncated_robot_starts_anew_in_the_next_step(cheetah):

@@ -9,9 +9,11 @@ from worlds import actions_of, environment_of, family_of
 
 import metarl
 from metarl import registry
+from metarl.describe import describe
+from metarl.engine import mujoco
 from metarl.errors import InputError
 from metarl.family import TaskFamily
-from metarl.parameters import Choice
+from metarl.parameters import Choice, Parameter
 from metarl.tasks import Task
 
 FAMILIES = list(registry.names("families"))
@@ -257,6 +259,43 @@ def test_a_task_out_of_its_box_is_refused(name, parameter):
         values = dict(family.task().values) | {parameter: value}
         with pytest.raises(InputError, match=f"'{parameter}'"):
             environment_of(family, [Task(family.name, tuple(values.items()))])
+
+
+class Marked(TaskFamily):
+    """Keep the speed [m/s] in [low, high]."""
+
+    parameters = {
+        "mass": Parameter(
+            1.0, train=(0.5, 2.0), unit="[kg]", about="of the cart [/kg]"
+        ),
+        "paint": Choice("[red]", train=("[red]", "[blue]")),
+    }
+    success_measure = "share of the way [m/m]"
+
+    def build(self, task):
+        spec = mujoco.MjSpec.from_string(
+            "<mujoco><worldbody><body name='cart'><joint type='slide'/>"
+            "<geom name='cart' size='.1'/></body></worldbody></mujoco>"
+        )
+        spec.geom("cart").mass = task["mass"]
+        return spec
+
+    def observe(self, sim):
+        return sim.qpos.clone()
+
+    def reward(self, sim, action):
+        return sim.qpos[:, 0].clone()
+
+
+def test_square_brackets_are_shown_as_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    describe(Marked())
+    said = capsys.readouterr().out
+    for words in (
+        *("Keep the speed [m/s] in [low, high].", "share of the way [m/m]"),
+        *("[kg]", "of the cart [/kg]", "[red], [blue]"),
+    ):
+        assert words in said, said
 
 
 def test_a_family_says_what_it_is(family):

@@ -348,6 +348,19 @@ def test_a_plug_in_of_an_unknown_kind_is_refused(plug_in):
         registry.names("families")
 
 
+@pytest.mark.parametrize("value", ["no_such_module:plugin", "math:pi", "time:time"])
+def test_a_broken_plug_in_leaves_the_others_usable(plug_in, monkeypatch, value):
+    plug_in({"families": {"cart": "a:Cart"}})
+    broken = EntryPoint("lame", value, "metarl.plugins")
+    points = [broken, *registry.entry_points(group="metarl.plugins")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    with pytest.warns(RuntimeWarning, match=rf"'lame' \({value}\) is left out: \w+"):
+        assert metarl.make_family("point-goal").name == "point-goal"
+    assert registry.names("families")["cart"] == "a:Cart"
+    with pytest.raises(InputError, match="Unknown family 'lame-robot'"):
+        metarl.make_family("lame-robot")
+
+
 def test_nothing_is_imported_before_it_is_asked_for(plug_in):
     plug_in({"families": {"far-away": "no.such.module:Family"}})
     assert registry.names("families")["far-away"] == "no.such.module:Family"

@@ -324,6 +324,25 @@ def test_a_switch_is_as_far_as_its_further_half():
         assert SPACE.distance(task) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"goal": 0.5}, "changes 'goal' from 0 to 0.5, but a goal stays"),
+        ({"gear": 1}, "changes 'gear' from 2 to 1, but a goal stays"),
+        ({"limb": 1.5}, "changes 'limb' from 1 to 1.5, but this stays"),
+    ],
+)
+def test_a_switch_of_what_cannot_change_is_refused(changed, said):
+    limb = Parameter(1.0, train=(0.5, 2.0), switches=False)
+    space = ParameterSpace("rig", {**SPACE.parameters, "limb": limb})
+    before, later = space.task(), space.task(mass=2.0)
+    fine = Task("rig", before.values, Switch(1.0, later.values))
+    assert space.check(fine) == fine
+    later = space.task(mass=2.0, **changed)
+    with pytest.raises(InputError, match=said):
+        space.check(Task("rig", before.values, Switch(1.0, later.values)))
+
+
 def test_normalised_values_are_minus_one_and_one_at_the_bounds():
     low = {"mass": 0.25, "friction": 0.01, "offset": (-2.0, 2.0), "gain": 4.0}
     view = SPACE.normalised(SPACE.task(**low, goal=-1.0, leg="left", gear=1))

@@ -179,7 +179,8 @@ class Environment:
             action: (n, action_size); clipped to [-1, 1].
 
         Raises:
-            InputError: if an action is not finite, or of another shape.
+            InputError: if an action is of another shape, or not finite where an
+                episode goes on.
         """
         if action.shape != (self.n, self.action_size):
             raise InputError(
@@ -188,7 +189,10 @@ class Environment:
             )
         # NumPy's isfinite is several times as fast as torch's on arrays this small.
         if not np.isfinite(action.detach().numpy()).all():
-            raise InputError("An action is NaN or infinite.")
+            if not action[self.active].isfinite().all():
+                raise InputError("An action is NaN or infinite.")
+            # An ended episode has no use for an action, whatever it is.
+            action = torch.where(self.active[:, None], action, 0.0)
         action = action.to(torch.float64).clamp(-1.0, 1.0)
         if self._switches:
             self._apply_switches()
@@ -316,15 +320,26 @@ class Environment:
         return observation.to(torch.float32)
 
     def _disturb(self, observation: Tensor) -> Tensor:
-        parameters = self.sim.parameters
+        size = observation.shape[-1]
         if "observation_noise" in self._sensed:
             streams = self._streams("sense", self._everywhere, self.elapsed)
-            noise = streams.normal(observation.shape[-1])
-            observation = observation + parameters["observation_noise"][:, None] * noise
+            noise = self._components("observation_noise", size) * streams.normal(size)
+            observation = observation + noise
         if "observation_bias" in self._sensed:
-            bias = parameters["observation_bias"]
-            observation = observation + (bias[:, None] if bias.ndim == 1 else bias)
+            observation = observation + self._components("observation_bias", size)
         return observation
+
+    def _components(self, name: str, size: int) -> Tensor:
+        """A parameter that is a number for all observations or for each, (n, ...)."""
+        value = self.sim.parameters[name]
+        if value.ndim == 1:
+            return value[:, None]
+        if value.shape[1] != size:
+            raise InputError(
+                f"Parameter {name!r} has size={value.shape[1]}, but there are {size} "
+                f"observations: give it size=1 or size={size}."
+            )
+        return value
 
 
 def sizes(family: TaskFamily, visible: bool = False) -> tuple[int, int]:

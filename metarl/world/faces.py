@@ -35,6 +35,16 @@ def action_space(size: int) -> spaces.Box:
     return spaces.Box(-1.0, 1.0, (size,), np.float32)
 
 
+def _need_a_reset(environment: Environment) -> None:
+    """Make sure that an episode has begun.
+
+    Raises:
+        gymnasium.error.ResetNeeded: before the first reset.
+    """
+    if not environment.episode.any():
+        raise gymnasium.error.ResetNeeded("Call reset() before the first step().")
+
+
 class GymnasiumEnv(gymnasium.Env):
     """One task of a family as a `gymnasium.Env`.
 
@@ -100,7 +110,12 @@ class GymnasiumEnv(gymnasium.Env):
     def step(
         self, action: np.ndarray
     ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One control step."""
+        """One control step.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        _need_a_reset(self.environment)
         step = self.environment.step(torch.as_tensor(action)[None])
         info: dict[str, Any] = {"diverged": bool(step.diverged[0])}
         if step.ended[0]:
@@ -161,7 +176,12 @@ class GymnasiumVectorEnv(VectorEnv):
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One control step; simulations whose episode ended before start a new one."""
+        """One control step; simulations whose episode ended before start a new one.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        _need_a_reset(self.environment)
         restarting = self._ended
         step = self.environment.step(torch.as_tensor(actions))
         observation = step.observation
@@ -218,7 +238,12 @@ class StableBaselinesEnv(VecEnv):
         self._actions = torch.as_tensor(actions)
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict]]:
-        """One control step; ended episodes start anew, and the info says how."""
+        """One control step; ended episodes start anew, and the info says how.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset.
+        """
+        _need_a_reset(self.environment)
         step = self.environment.step(self._actions)
         self.running += step.reward
         self.diverged += int(step.diverged.sum())

@@ -18,14 +18,20 @@ from mujoco.batch import DATA_FIELDS, Batch, SimulationError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.engine import cores, mujoco
+from metarl.errors import InputError
 from metarl.tasks import Task
 
 if TYPE_CHECKING:
     from metarl.family import TaskFamily
 
+_ACCELERATION_STAGE = int(mujoco.mjtStage.mjSTAGE_ACC)
 _VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
 _NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
+_SIZES = (
+    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ncam", "nlight"),
+    *("nmocap", "ntendon", "neq", "nsensor", "nsensordata", "nhistory", "nuserdata"),
+)
 # Bad positions, velocities and accelerations, which follow one another.
 _DIVERGED = slice(
     int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1
@@ -39,7 +45,7 @@ class Simulation:
         family: whose models to simulate.
         tasks: the tasks.
         copies: simulations of each task.
-        threads: threads of the pool; 0 takes all cores.
+        threads: threads of the pool; 0 takes all cores that this process may use.
     """
 
     def __init__(
@@ -52,21 +58,24 @@ class Simulation:
         self.family = family
         self.n = len(tasks) * copies
         self.model = family.nominal_model
-        self._stage = _VELOCITY_STAGE if family.derived else _NO_STAGE
-        self.batch = Batch(self.model, self.n, threads, persistent=family.derived)
+        self._stage = _stage(self.model) if family.derived else _NO_STAGE
+        self.batch = Batch(
+            self.model, self.n, threads or cores(), persistent=family.derived
+        )
         self._tensors: dict[str, Tensor] = {}
         self.memory: dict[str, Tensor] = {}
         self.parameters: dict[str, Tensor] = {}
         self._models = [self.model] * self.n
+        self._tasks = [task for task in tasks for _ in range(copies)]
         self._renderer: Any = None
-        self._drawn: Any = None
+        self._drawn: Task | None = None
         self._failed = np.zeros(self.n, np.int64)
         low, high = torch.from_numpy(self.model.actuator_ctrlrange.copy()).T
         self.control_centre = (high + low) / 2
         self.control_half = (high - low) / 2
         self._key = 0 if self.model.nkey else -1
         self._history = _resting_history(self.model) if self.model.nhistory else None
-        self.set_tasks([task for task in tasks for _ in range(copies)])
+        self.set_tasks(self._tasks)
 
     def __getattr__(self, name: str) -> Tensor:
         # Reached only for names that are not attributes: fields of MjData.
@@ -87,7 +96,11 @@ class Simulation:
     def set_tasks(
         self, tasks: Sequence[Task], ids: Sequence[int] | None = None
     ) -> None:
-        """Run the simulations ``ids`` (default: all) on the models of ``tasks``."""
+        """Run the simulations ``ids`` (default: all) on the models of ``tasks``.
+
+        Raises:
+            InputError: if a model has other sizes than the nominal one.
+        """
         places = range(self.n) if ids is None else ids
         columns = self.family.space.columns(tasks)
         if ids is None:
@@ -97,8 +110,12 @@ class Simulation:
             for name, column in columns.items():
                 self.parameters[name][at] = column
         for place, task in zip(places, tasks, strict=True):
+            self._tasks[place] = task.before_switch
             self._models[place] = self.family.model(task.before_switch)
-        self.batch.set_models(self._models)
+        try:
+            self.batch.set_models(self._models)
+        except mujoco.FatalError as error:
+            raise self._misfit() or error from error
 
     def reset(self, ids: Tensor) -> None:
         """Put simulations at the first keyframe or the defaults, before any noise."""
@@ -114,7 +131,7 @@ class Simulation:
         """Make derived fields current after writes to the state."""
         if self.family.derived:
             rows = None if ids is None else ids.numpy()
-            self.batch.forward(rows, stage=_VELOCITY_STAGE)
+            self.batch.forward(rows, stage=self._stage)
 
     def step(self, ids: Tensor | None = None) -> None:
         """One control step of the simulations ``ids`` (default: all)."""
@@ -138,13 +155,18 @@ class Simulation:
 
     def picture(self, index: int = 0) -> NDArray[np.uint8]:
         """A simulation as it is now, seen by the family's camera, (360, 480, 3)."""
-        model, data = self.batch.get_model(index), self.batch.get_data(index)
-        mujoco.mj_forward(model, data)
         # A renderer draws the model that it was made with.
-        if self._drawn is not self._models[index]:
+        if self._drawn != self._tasks[index]:
             self.close()
+            model = self.family.portrait(self._tasks[index])
             self._renderer = mujoco.Renderer(model, 360, 480)
-            self._drawn = self._models[index]
+            self._drawn = self._tasks[index]
+        # The portrait may have other meshes, but positions mean the same in it.
+        model = self._renderer.model
+        data = mujoco.MjData(model)
+        for name in ("qpos", "mocap_pos", "mocap_quat"):
+            getattr(data, name)[:] = getattr(self, name)[index].numpy()
+        mujoco.mj_forward(model, data)
         self._renderer.update_scene(data, camera=self.family.camera)
         return self._renderer.render()
 
@@ -159,6 +181,34 @@ class Simulation:
         if name not in self.memory:
             self.memory[name] = torch.zeros_like(like)
         return self.memory[name]
+
+    def _misfit(self) -> InputError | None:
+        """What to say of a model that does not have the sizes of the nominal one."""
+        for task, model in zip(self._tasks, self._models, strict=True):
+            differing = [
+                f"{size} = {getattr(model, size)} instead of "
+                f"{getattr(self.model, size)}"
+                for size in _SIZES
+                if getattr(model, size) != getattr(self.model, size)
+            ]
+            if differing:
+                return InputError(
+                    f"The model of the task {task} has {', '.join(differing)}, unlike "
+                    f"the nominal model of {self.family.name}. All tasks must give the "
+                    "same sizes: build everything in all of them, and make what one "
+                    "has not tiny, massless or out of reach."
+                )
+        return None
+
+
+def _stage(model: "mujoco.MjModel") -> int:
+    """How far to compute the fields that are derived from a state.
+
+    Forces and accelerations are those of the last physics step, unless a sensor reads
+    them: it must tell the same of a state that has just been reset or loaded.
+    """
+    needed = model.sensor_needstage == _ACCELERATION_STAGE
+    return _ACCELERATION_STAGE if needed.any() else _VELOCITY_STAGE
 
 
 def _resting_history(model: "mujoco.MjModel") -> Tensor:

@@ -1,5 +1,6 @@
 """Any Gymnasium environment is a family: edited models, black boxes, every command."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -20,6 +21,7 @@ from metarl.pictures.record import Recording
 from metarl.randomness import key
 from metarl.registry import label
 from metarl.runs.folder import Run
+from metarl.tasks import Switch
 from metarl.world.environment import Environment
 from metarl.world.faces import GymnasiumEnv
 from metarl.world.rollout import collect
@@ -74,6 +76,56 @@ class Steering(Pole):
     """Names a parameter of models that metarl simulates."""
 
     parameters = {"latency": Parameter(0.0, train=(0.0, 0.1))}
+
+
+class Told(gymnasium.Env):
+    """Observes the action that it was given."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+    def __init__(self, action_space):
+        self.action_space = action_space
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return action.astype(float), 0.0, False, False, {}
+
+
+class Asking(GymnasiumFamily):
+    """A black box whose actions lie in some box."""
+
+    parameters = {"mass": Parameter(1.0, train=(0.5, 1.5))}
+    box: gymnasium.spaces.Box
+
+    def make(self, task, **options):
+        return Told(self.box)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "told"),
+    [
+        (0, 3, np.int64, [[0, 3], [2, 1], [3, 2]]),
+        (-2, 2, np.int32, [[-2, 2], [0, 0], [1, 1]]),
+        (0, np.inf, np.float32, [[0, 1], [0.25, 0], [0.7, 0.4]]),
+        (-np.inf, 0.5, np.float32, [[-1, 0.5], [0.25, -0.24], [0.5, 0.4]]),
+        (0, 0.1, np.float32, [[0, 0.1], [0.0625, 0.038], [0.085, 0.07]]),
+    ],
+    ids=["integers", "signed", "from below", "from above", "bounded"],
+)
+def test_actions_lie_in_their_box(low, high, kind, told, monkeypatch):
+    box = gymnasium.spaces.Box(low, high, (2,), kind)
+    monkeypatch.setattr(Asking, "box", box, raising=False)
+    family = Asking()
+    environment = Environment(family, [family.task()])
+    environment.reset(0)
+    for action, expected in zip(
+        [[-1.0, 1.0], [0.25, -0.24], [0.7, 0.4]], told, strict=True
+    ):
+        seen = environment.step(torch.tensor([action])).observation[0]
+        assert seen.tolist() == pytest.approx(expected)
 
 
 @pytest.fixture(params=[HopperMass, Pole])
@@ -219,6 +271,10 @@ def test_it_has_no_switch(family):
     assert "switch" not in family.splits
     with pytest.raises(InputError, match="'switch'"):
         family.tasks("switch")
+    task = family.task()
+    switched = replace(task, switch=Switch(0.1, task.values))
+    with pytest.raises(InputError, match="tasks have no switch"):
+        Environment(family, [switched])
 
 
 @pytest.mark.parametrize(
