@@ -24,6 +24,7 @@ import metarl
 from metarl.evaluation.statistics import interval
 from metarl.files import read_json, replacing, write_json
 from metarl.pictures.plots import training_curve
+from metarl.registry import label
 
 AGENTS = ("randomized", "oracle")
 
@@ -61,7 +62,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Train what is missing, judge, write the table."""
     results = arguments.out if arguments.quick else arguments.results
-    folder = results / arguments.family
+    folder = results / label(arguments.family)
     if arguments.draw:
         found = read_json(folder / "results.json")
     else:
@@ -168,7 +169,7 @@ def _show(estimate: Any) -> str:
 
 
 def _mean(values: list[float] | None) -> float:
-    return float(np.mean(values)) if values else float("nan")
+    return float(np.nanmean(np.array(values, float))) if values else float("nan")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from leaderboard_page import REFERENCES, SPLITS, TUNED, draw, tuned_settings
 import metarl
 from metarl.errors import InputError, RunError
 from metarl.evaluation.protocol import BUDGETS, evaluate
-from metarl.files import write_json
+from metarl.files import read_json, write_json
 from metarl.learning.agent import Agent
 from metarl.registry import find, names
 from metarl.runs.folder import Run, commit
@@ -82,6 +82,7 @@ def main(arguments: Arguments) -> None:
         refuse_untuned(arguments)
     failed = []
     if not arguments.draw:
+        refuse_other_sizes(arguments, results)
         for seed, family, agent in cells(arguments):
             settings, column = {}, family
             if arguments.tuned:
@@ -105,6 +106,23 @@ def main(arguments: Arguments) -> None:
     print(f"Written: {results}")
     if failed:
         sys.exit("\n".join(["Failed:", *failed]))
+
+
+def refuse_other_sizes(arguments: Arguments, results: Path) -> None:
+    """Raise InputError if cells are there that were judged in another way."""
+    asked = (4, 1) if arguments.quick else (arguments.tasks, arguments.query_episodes)
+    columns = [f + end for f in arguments.families for end in ("", TUNED)]
+    for path in (path for c in columns for path in sorted(results.glob(f"{c}/*.json"))):
+        cell = read_json(path)
+        (first, *_), *_ = cell["splits"].values()
+        # Cells of before this was noted have the default number of episodes.
+        episodes = cell.get("query_episodes", Arguments.query_episodes)
+        tasks = len(first["return"])
+        if (tasks, episodes) != asked:
+            raise InputError(
+                f"{path} was judged on {tasks} tasks with {episodes} episodes each, "
+                f"not {asked[0]} with {asked[1]}: choose another folder with --results."
+            )
 
 
 def refuse_untuned(arguments: Arguments) -> None:
@@ -155,6 +173,7 @@ def run_cell(
         "command": command,
         "commit": commit(),
         "control_steps": state["sampler"]["control_steps"],
+        "query_episodes": options["query_episodes"],
         "cpu_hours": round(sum(row.get("cpu_seconds", 0.0) for row in rows) / 3600, 4),
         "splits": {
             split: [
@@ -197,7 +216,7 @@ def taught_by(trained: Agent, name: str) -> Agent:
     return agent
 
 
-POINT = ("episodes", "seconds", "return", "success")
+POINT = ("episodes", "seconds", "return", "success", "diverged")
 QUICK = {"randomized": {"simulations": 16}, "oracle": {"simulations": 16}}
 
 

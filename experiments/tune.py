@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 import metarl
-from metarl.errors import InputError, RunError
+from metarl.errors import DivergedError, InputError
 from metarl.evaluation.statistics import area_under_curve, interval
 from metarl.files import write_json
 from metarl.randomness import key
@@ -192,7 +192,7 @@ def run_trial(
     print(f"Trial {number + 1} of {arguments.trials}: {shown(trial.params)}")
     try:
         value = validate(arguments, trial.params, command)
-    except RunError as error:  # parameters that are not finite
+    except DivergedError as error:
         print(f"  broke down: {error}")
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:

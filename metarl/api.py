@@ -14,6 +14,7 @@ from metarl.pictures.gl import require_gl
 from metarl.pictures.growing import film_growing
 from metarl.pictures.record import Recording, budgets, record, record_growing
 from metarl.pictures.report import write_report
+from metarl.pictures.results import film_name
 from metarl.pictures.video import film, strip
 from metarl.pictures.video import gif as write_gif
 from metarl.registry import make_family
@@ -136,7 +137,8 @@ def video(
         missing.write_text(f"{error}\n")
         raise
     missing.unlink(missing_ok=True)
-    about, name, draw = f"task {index}: {tasks[0]}", f"{split}-{index}", film
+    about, draw = f"task {index}: {tasks[0]}", film
+    name = film_name(split, index, seed)
     recording = Recording(agent, family, tasks, seed)
     if grid:
         (*_, episodes) = budgets(after, [recording.round])

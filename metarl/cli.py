@@ -6,6 +6,7 @@ Heavy libraries are imported by the command that needs them, so that help is ins
 import json
 import os
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -171,8 +172,9 @@ def _new(arguments: list[str]) -> int:
 
     path, class_name = new_family(name, out)
     print(f"Written: {path}")
-    print(f"Next: metarl check {path}:{class_name}")
-    print(f"      metarl train {path}:{class_name} maml --steps 800000")
+    reference = shlex.quote(f"{path}:{class_name}")
+    print(f"Next: metarl check {reference}")
+    print(f"      metarl train {reference} maml --steps 800000")
     return 0
 
 
@@ -190,8 +192,8 @@ def _train(arguments: list[str]) -> int:
     settings = options.settings(family, agent, configured)
     chosen = _parse(settings, f"train {family} {agent}", rest)
     run = train(
-        options.absolute(family),
-        options.absolute(agent),
+        family,
+        agent,
         seed=chosen.seed,
         steps=chosen.steps,
         out=chosen.out,
@@ -200,7 +202,7 @@ def _train(arguments: list[str]) -> int:
         normalise=chosen.normalise,
         family_options=options.changed(chosen.family),
         agent_config=options.changed(chosen.agent),
-        command=" ".join(["metarl train", *arguments]),
+        command=shlex.join(["metarl", "train", *arguments]),
     )
     print(f"Trained. Run folder: {run.path}")
     print(f"Next: metarl evaluate {run.path}")
@@ -342,7 +344,7 @@ def _video(arguments: list[str]) -> int:
     from metarl.pictures.progress import film_progress
 
     after = options["after"].replace(",", " ").split()
-    if not all(item.isdigit() for item in after):
+    if not all(item.isdecimal() for item in after):
         raise InputError(f"--after takes numbers like 0,1,5, got {options['after']!r}.")
     size = re.fullmatch(r"(\d+)x(\d+)", options["size"])
     if options["size"] and not size:

@@ -12,6 +12,10 @@ class RunError(RuntimeError):
     """A run failed although its input was right. The command line exits with 1."""
 
 
+class DivergedError(RunError):
+    """A training arrived at parameters that are not finite."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to ``name``, or ""."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import shlex
 from pathlib import Path
 
 from metarl.errors import InputError
@@ -40,7 +41,7 @@ def new_family(name: str, out: Path | str | None = None) -> tuple[Path, str]:
     path = Path(out) if out else Path(f"{'_'.join(words).lower()}.py")
     if path.suffix != ".py":
         raise InputError(f"--out {path} must end in .py.")
-    text = text.replace("FILE", str(path)).replace(_CLASS, class_name)
+    text = text.replace(_CLASS, class_name).replace("FILE", shlex.quote(str(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x") as file:

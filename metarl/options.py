@@ -10,7 +10,7 @@ import tyro
 
 from metarl.errors import InputError
 from metarl.files import read_json
-from metarl.registry import find
+from metarl.registry import absolute, find
 from metarl.runs.folder import tuples
 
 
@@ -24,6 +24,9 @@ def settings(family: str, agent: str, configured: dict[str, Any]) -> type:
     """
     options = _options_class(find("families", family))
     config = find("agents", agent).Config
+    if configured.get("family") not in (None, family, absolute(family)):
+        # Switched off where a family has one scale: no wish for another family.
+        configured = {k: v for k, v in configured.items() if k != "normalise"}
     fields = [
         ("seed", int, 0, "seed of initial parameters, tasks and exploration"),
         ("steps", int, 2_000_000, "control steps to train for"),
@@ -114,11 +117,3 @@ def changed(config: Any) -> dict[str, Any]:
         for field in dataclasses.fields(config)
         if getattr(config, field.name) != field.default
     }
-
-
-def absolute(reference: str) -> str:
-    """A ``file.py:Class`` that means the same from any folder."""
-    place, colon, attribute = reference.rpartition(":")
-    if place.endswith(".py"):
-        return f"{Path(place).resolve()}{colon}{attribute}"
-    return reference

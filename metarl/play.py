@@ -118,7 +118,7 @@ class Table:
         return plain(
             {
                 "title": self.title,
-                "about": (type(self.family).__doc__ or "").strip().splitlines()[0],
+                "about": (type(self.family).__doc__ or "").strip().partition("\n")[0],
                 "parameters": [
                     _dial(name, parameter, self.task[name])
                     for name, parameter in self.family.parameters.items()
@@ -192,6 +192,10 @@ def _dial(name: str, parameter: Parameter | Choice, value: Any) -> dict[str, Any
     }
 
 
+class AbsentError(Exception):
+    """There is nothing of that name, or no longer."""
+
+
 class Server:
     """Serves the page of a `Table` on this machine only. A context.
 
@@ -242,12 +246,12 @@ class Server:
         """Run a job in the one thread that simulates and draws.
 
         Raises:
-            LookupError: after the end.
+            AbsentError: after the end.
         """
         try:
             future = self.worker.submit(job)
         except RuntimeError as error:
-            raise LookupError("The server has stopped.") from error
+            raise AbsentError("The server has stopped.") from error
         return future.result()
 
 
@@ -278,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind, body = method()
             # A page may ask for the film of a robot that it has just replaced.
             status = 200 if body else 204
-        except LookupError:
+        except AbsentError:
             status, kind, body = 404, "text/plain", b"Nothing is here."
         except InputError as error:
             status, (kind, body) = 400, _json({"error": str(error)})
@@ -304,7 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["film", film, frame] if film.isdecimal() and frame.isdecimal():
                 numbers = int(film), int(frame)
                 return "image/jpeg", self.desk.do(lambda: table.picture(*numbers))
-        raise LookupError
+        raise AbsentError
 
     def _post(self) -> tuple[str, bytes]:
         table, asked = self.desk.table, self._asked()
@@ -318,7 +322,7 @@ class _Handler(BaseHTTPRequestHandler):
                 case "/adapt":
                     table.adapt(_whole(asked, "episodes"))
                 case _:
-                    raise LookupError
+                    raise AbsentError
             return table.state()
 
         return _json(self.desk.do(change))

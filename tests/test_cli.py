@@ -181,6 +181,19 @@ def test_doctor_says_what_works(run_cli, monkeypatch):
     assert code == int(any(line.startswith("MISSING") for line in needed))
 
 
+def test_doctor_survives_what_it_looks_at(run_cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)  # as if it were broken
+    _, out, _ = run_cli("doctor")
+    assert "MISSING  H.264" in out and "links envs/ and agents/" in out
+
+
+def test_doctor_asks_for_all_cores_that_there_are(monkeypatch):
+    from metarl import doctor, engine
+
+    monkeypatch.setattr(engine, "cores", lambda: 8)
+    assert doctor._simulation() is None
+
+
 # -- the whole job ---------------------------------------------------------------------
 
 
@@ -237,6 +250,19 @@ def test_a_config_file_gives_the_defaults_and_flags_overrule_it(run_cli, trained
         assert written["seed"] == 9
         for name in ("steps", "family_options", "agent_config"):
             assert written[name] == json.loads(config.read_text())[name]
+
+
+def test_a_config_file_of_another_family_switches_nothing_off(run_cli, trained):
+    """A point's observations have one scale, so that nothing was normalised there."""
+    config = trained / "config.json"
+    assert json.loads(config.read_text())["normalise"] is False
+    code, _, err = run_cli(
+        *("train", "cheetah-direction", "maml", "--config", config, "--steps", "1"),
+        *("--family.horizon", "5"),
+    )
+    assert code == 0, err
+    (written,) = Path("runs").rglob("config.json")
+    assert json.loads(written.read_text())["normalise"] is True
 
 
 def test_the_same_command_trains_the_same_bits(run_cli, trained):

@@ -141,6 +141,15 @@ def test_a_run_that_fails_leaves_its_cell_empty_and_the_others_go_on(
     assert "| | agent | point-goal | rover-goal |" in text  # not asked for, but there
 
 
+@pytest.mark.parametrize("other", [{"tasks": 3}, {"tasks": 2, "query_episodes": 5}])
+def test_cells_that_were_judged_in_another_way_are_not_mixed_with(results, other):
+    arguments = leaderboard.Arguments(
+        families=("point-goal",), results=results, **other
+    )
+    with pytest.raises(InputError, match=r"-0\.json was judged on 2 tasks"):
+        leaderboard.main(arguments)
+
+
 @pytest.fixture
 def tune(tmp_path):
     """Tuning gains `maml` 30 and `fomaml` 9; `rl2` and `oracle` were not tuned."""
@@ -168,6 +177,7 @@ def test_only_agents_that_tuning_betters_are_run_with_other_settings(
     arguments = leaderboard.Arguments(
         families=("cheetah-direction",),
         seeds=(0,),
+        tasks=2,
         results=tmp_path,
         tuned=True,
         tune=tune,

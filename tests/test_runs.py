@@ -12,10 +12,10 @@ import torch
 
 import metarl
 from metarl import files
-from metarl.errors import InputError, RunError
+from metarl.errors import DivergedError, InputError, RunError
 from metarl.learning import training
 from metarl.runs import checkpoint
-from metarl.runs.folder import Run, RunConfig, find_run
+from metarl.runs.folder import Run, RunConfig, commit, find_run
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor(3)}
 TINY = {"tasks": 2, "episodes": 2, "hidden": (4,)}
@@ -372,6 +372,41 @@ def test_a_run_that_became_nan_keeps_its_good_checkpoint(monkeypatch):
     assert content(run.checkpoints) == before
 
 
+def test_a_run_that_was_nan_from_the_start_has_nothing_to_keep(monkeypatch):
+    from metarl.agents.maml import MAML
+
+    def spoil(self, sampler):
+        sampler.count(10**6, 0.0)
+        self.parameters = {n: p * torch.nan for n, p in self.parameters.items()}
+        return {}
+
+    monkeypatch.setattr(MAML, "train_step", spoil)
+    with pytest.raises(DivergedError) as raised:
+        metarl.train("point-goal", "maml", steps=1, agent_config=TINY, quiet=True)
+    assert "not finite" in str(raised.value) and "kept" not in str(raised.value)
+
+
+def test_a_family_of_a_file_is_found_from_any_folder(tmp_path, monkeypatch):
+    text = "from metarl.envs.navigation.point import PointGoal as Mine\n"
+    Path("mine.py").write_text(text)
+    run = metarl.train("mine.py:Mine", "maml", steps=1, agent_config=TINY, quiet=True)
+    folder = run.path.resolve()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert metarl.load(folder)[0].horizon == 100
+
+
+def test_the_commit_of_another_repository_is_not_that_of_metarl(tmp_path, monkeypatch):
+    place = tmp_path / "project" / "site-packages" / "metarl" / "__init__.py"
+    place.parent.mkdir(parents=True)
+    place.write_text("")
+    ours = ["-c", "user.name=a", "-c", "user.email=b"]
+    for words in (["init", "-q"], [*ours, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path / "project", check=True)
+    monkeypatch.setattr(metarl, "__file__", str(place))
+    assert commit() is None
+
+
 def test_a_run_is_trained_by_one_process_at_a_time(monkeypatch):
     from metarl.agents.maml import MAML
 
@@ -379,13 +414,18 @@ def test_a_run_is_trained_by_one_process_at_a_time(monkeypatch):
     original = MAML.train_step
     second = f"import metarl; metarl.resume({str(run.path)!r}, quiet=True)"
 
+    def kept():
+        # The first process may be writing to its board, in a thread of its own.
+        board = run.path / "tensorboard"
+        return {p: b for p, b in content(run.path).items() if board not in p.parents}
+
     def meanwhile(self, sampler):
-        before = content(run.path)
+        before = kept()
         done = subprocess.run(
             [sys.executable, "-c", second], capture_output=True, text=True
         )
         assert "is being trained by another process" in done.stderr
-        assert content(run.path) == before
+        assert kept() == before
         return original(self, sampler)
 
     steps = run.metrics()[-1]["control_steps"] + 1

@@ -17,10 +17,11 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from metarl.errors import InputError, RunError
+from metarl.errors import DivergedError, InputError
 from metarl.files import plain
 from metarl.learning.agent import Agent, Sampler
 from metarl.learning.progress import Progress
+from metarl.registry import absolute
 from metarl.runs import checkpoint
 from metarl.runs.folder import Run, RunConfig, find_run
 
@@ -85,6 +86,8 @@ def train(
     world, built = config.build()  # a wrong name or option leaves no folder behind
     config = dataclasses.replace(
         config,
+        family=absolute(family),  # it can then be found from any folder
+        agent=absolute(agent),
         normalise=normalise and not (built.normalises or world.one_scale),
         # Written in full, so that another default of a later version changes nothing.
         agent_config=dataclasses.asdict(built.config),
@@ -202,10 +205,11 @@ def _save(run: Run, agent: Agent, sampler: Sampler) -> None:
     tensors, others = agent.state()
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise RunError(
-                f"{name} is not finite after {sampler.control_steps:,} control steps; "
-                f"the newest good checkpoint is kept in {run.checkpoints}. "
-                "A smaller step size may help."
+            kept = checkpoint.checkpoints(run.checkpoints)
+            raise DivergedError(
+                f"{name} is not finite after {sampler.control_steps:,} control steps. "
+                + (f"The newest good checkpoint is kept: {kept[-1]}. " if kept else "")
+                + "A smaller step size may help."
             )
     checkpoint.save(
         run.checkpoints,

@@ -199,8 +199,8 @@ def normalised(runs: Sequence[Named]) -> Html | None:
             part = evaluation["splits"].get(split)
             if part is None or _is(evaluation, "randomized", "oracle"):
                 continue
-            base = baseline(runs, "randomized", split, part)
-            best = baseline(runs, "oracle", split, part)
+            base = baseline(runs, "randomized", split, evaluation)
+            best = baseline(runs, "oracle", split, evaluation)
             if base is not None and best is not None:
                 scores = normalised_score(
                     scores_at(part["points"], "return").T, base, best
@@ -222,18 +222,26 @@ def normalised(runs: Sequence[Named]) -> Html | None:
 
 
 def baseline(
-    runs: Sequence[Named], agent: str, split: str, part: Mapping[str, Any]
+    runs: Sequence[Named], agent: str, split: str, judged: Evaluation
 ) -> NDArray[np.float64] | None:
     """Returns of a baseline without adaptation, (tasks,), the mean over its seeds.
 
-    None where it was not run on the very tasks of ``part``.
+    None where it was not run on the very tasks, and as long, as in ``judged``.
     """
+
+    def timing(evaluation: Evaluation) -> list[Any]:
+        return [
+            evaluation.get("protocol", {}).get(k) for k in ("horizon", "control_period")
+        ]
+
+    tasks = judged["splits"][split]["tasks"]
     found = [
         scores_at(evaluation["splits"][split]["points"], "return")[:, 0]
         for _, evaluation in runs
         if _is(evaluation, agent)
         and split in evaluation["splits"]
-        and evaluation["splits"][split]["tasks"] == part["tasks"]
+        and evaluation["splits"][split]["tasks"] == tasks
+        and timing(evaluation) == timing(judged)
     ]
     return np.mean(found, axis=0) if found else None
 

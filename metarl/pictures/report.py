@@ -11,7 +11,8 @@ from metarl.errors import InputError
 from metarl.files import replacing
 from metarl.pictures import findings, page, plots, sensitivity
 from metarl.pictures.page import Html, tag
-from metarl.pictures.results import Record, by_agent, read_record
+from metarl.pictures.results import Evaluation, Record, by_agent, read_record
+from metarl.registry import label
 
 
 def write_report(runs: Sequence[Path | str], out: Path | str) -> Path:
@@ -83,11 +84,13 @@ def _results(records: Sequence[Record], prefix: str) -> Iterator[Html]:
         if record.evaluation is not None:
             run = {**record.evaluation["run"], "name": agent}
             done.append((name, {**record.evaluation, "run": run}))
+    undone += _stale(names, records)
     if not done:
         yield page.section(f"{prefix}How fast it adapts", *undone)
         return
     evaluations = [evaluation for _, evaluation in done]
     agents = by_agent(evaluations)
+    undone += _left_out(done, agents)
     sentences = [findings.headline(agent, group) for agent, group in agents.items()]
     if len(done) == 1:
         yield tag("p", sentences[0], class_="lead")
@@ -147,13 +150,50 @@ def _results(records: Sequence[Record], prefix: str) -> Iterator[Html]:
     )
 
 
+def _stale(names: Sequence[str], records: Sequence[Record]) -> Iterator[Html]:
+    """The runs that were trained further since they were judged."""
+    for name, record in zip(names, records, strict=True):
+        judged = ((record.evaluation or {}).get("run") or {}).get("control_steps")
+        trained = _last(record, "control_steps")
+        if judged and trained and judged != trained:
+            text = (
+                f"{name} was judged after {judged:,} control steps of training; now "
+                f"it has {trained:,.0f}."
+            )
+            yield page.missing(text, _command("evaluate", record))
+
+
+def _left_out(
+    done: Sequence[findings.Named], agents: Mapping[str, Sequence[Evaluation]]
+) -> Iterator[Html]:
+    """The runs that cannot be averaged with the first one of their agent."""
+    for name, evaluation in done:
+        for first, *_ in agents.values():
+            same = first["run"].get("name") == evaluation["run"].get("name")
+            asked, own = first["protocol"], evaluation["protocol"]
+            if same and any(asked.get(k) != own.get(k) for k in ("tasks", "budgets")):
+                text = (
+                    f"{name} is not in headline and plot: it was judged on other "
+                    "numbers of tasks or episodes than the first run of its agent."
+                )
+                options = f"--tasks {asked.get('tasks')}"
+                if asked.get("budgets"):
+                    options += f" --episodes {max(asked['budgets'])}"
+                yield page.missing(text, f"metarl evaluate RUN {options}")
+
+
 def _normalised(done: Sequence[findings.Named], record: Record, prefix: str) -> Html:
     title = f"{prefix}Between the randomised policy and the oracle"
     scores = findings.normalised(done)
     if scores is None:
         text = "The score needs agents randomized and oracle, judged on the same tasks."
         family = shlex.quote(str(record.config["family"]))
-        return page.section(title, page.missing(text, f"metarl train {family} oracle"))
+        run = {label(str(evaluation["run"]["agent"])) for _, evaluation in done}
+        missing = [name for name in ("randomized", "oracle") if name not in run]
+        command = (
+            f"metarl train {family} {missing[0]}" if missing else "metarl evaluate RUN"
+        )
+        return page.section(title, page.missing(text, command))
     meaning = (
         "0 is the domain-randomised policy without adaptation, 1 the policy that sees "
         "the task. The area is the mean score over the logarithm of the budget. Tasks "

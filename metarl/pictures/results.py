@@ -144,6 +144,11 @@ def scores_at(points: Sequence[Mapping[str, Any]], measure: str) -> NDArray[np.f
     return np.array(columns, dtype=float).T
 
 
+def film_name(split: str, index: int, seed: int) -> str:
+    """Of the film of a task; the seed that drew it is told where it is not 0."""
+    return f"{split}-{index}" + (f"-seed{seed}" if seed else "")
+
+
 def splits(evaluations: Sequence[Evaluation]) -> list[str]:
     """The names of all splits, in the order in which they first appear."""
     return list(dict.fromkeys(name for e in evaluations for name in e["splits"]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from metarl.pictures import page
 from metarl.pictures.findings import number, percent
 from metarl.pictures.page import Html, tag
-from metarl.pictures.results import Evaluation, scores_at
+from metarl.pictures.results import Evaluation, film_name, scores_at
 
 GROUPS = 5
 """Groups of about as many tasks each, by the value of a parameter."""
@@ -33,9 +33,9 @@ class Effect(NamedTuple):
 def effects(evaluations: Sequence[Evaluation]) -> list[Effect]:
     """The effect of each parameter on the return after adaptation, largest first.
 
-    Tasks of all splits are taken together and put into groups by one parameter at a
-    time. Its share is epsilon squared (Kelley, 1935): the correlation ratio, less what
-    as many random groups would explain.
+    Tasks of all splits but `switch` are taken together and put into groups by one
+    parameter at a time. Its share is epsilon squared (Kelley, 1935): the correlation
+    ratio, less what as many random groups would explain.
 
     Args:
         evaluations: of one agent, one for each seed.
@@ -43,7 +43,9 @@ def effects(evaluations: Sequence[Evaluation]) -> list[Effect]:
     columns: dict[str, list[Any]] = {}
     after: list[float] = []
     for evaluation in evaluations:
-        for part in evaluation["splits"].values():
+        for split, part in evaluation["splits"].items():
+            if split == "switch":  # its tasks tell the values of the first half alone
+                continue
             after += scores_at(part["points"], "return")[:, -1].tolist()
             for task in part["tasks"]:
                 for name, value in _components(task["values"]):
@@ -79,7 +81,7 @@ def worst(folder: Path, evaluation: Evaluation, films: Sequence[Path]) -> Html:
         evaluation: of the run.
         films: videos of the run.
     """
-    ranked = []
+    ranked, seed = [], evaluation["protocol"].get("seed", 0)
     for split, part in evaluation["splits"].items():
         returns = scores_at(part["points"], "return")
         for index, (before, after) in enumerate(returns[:, [0, -1]]):
@@ -89,12 +91,13 @@ def worst(folder: Path, evaluation: Evaluation, films: Sequence[Path]) -> Html:
     for after, before, split, index in sorted(ranked)[:WORST]:
         task = evaluation["splits"][split]["tasks"][index]
         values = ", ".join(f"{k} {_words(v)}" for k, v in task["values"].items())
-        known = [film for film in films if film.stem == f"{split}-{index}"]
+        known = [film for film in films if film.stem == film_name(split, index, seed)]
         command = f"metarl video {shlex.quote(str(folder))} --split {split}"
+        command += f" --task {index}" + (f" --seed {seed}" if seed else "")
         if known:
             shown = page.figure(page.video(known[0]), wide=True)
         else:
-            shown = tag("p", tag("code", f"{command} --task {index}"), class_="fine")
+            shown = tag("p", tag("code", command), class_="fine")
         change = f": return {number(before)} → {number(after)}"
         title = page.join([tag("b", f"{split} {index}"), change])
         parts.append(page.details(title, tag("p", values, class_="fine"), shown))

@@ -284,6 +284,7 @@ def commit() -> str | None:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", metarl.__file__)  # or it is another's
         source = [":/*.py", ":/*.xml", ":/*.toml", ":/*.txt"]  # results are none
         changed = git("status", "--porcelain", "--untracked=no", "--", *source)
         dirty = "+changes" if changed else ""

@@ -56,7 +56,7 @@ def evaluation(
             "family": family,
             "agent": agent,
             "seed": seed,
-            "control_steps": 8_000_000,
+            "control_steps": 60 * 160_000,
             "commit": None,
         },
         "protocol": {

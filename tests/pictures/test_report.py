@@ -295,3 +295,34 @@ def test_numbers_are_short(value, expected):
 def test_markup_escapes_plain_strings_only():
     made = page.tag("p", "a < b ", page.tag("b", "&"), class_='"x"')
     assert made == '<p class="&quot;x&quot;">a &lt; b <b>&amp;</b></p>'
+
+
+def test_a_run_that_was_trained_further_says_so(tmp_path, undrawn):
+    folder = run_folder(tmp_path / "run")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 60, "control_steps": 20000000}\n')
+    text = report(tmp_path, folder)[1].text
+    assert "was judged after 9,600,000 control steps of training" in text
+    assert f"metarl evaluate {folder}" in text
+
+
+def test_who_is_left_out_of_the_headline_is_named(tmp_path, undrawn):
+    folders = [run_folder(tmp_path / f"run{seed}", seed=seed) for seed in (0, 1)]
+    file = folders[1] / "evaluation.json"
+    one = json.loads(file.read_text())
+    one["protocol"]["tasks"] = 3
+    file.write_text(json.dumps(one))
+    text = report(tmp_path, *folders)[1].text
+    assert "seed 1 is not in headline and plot" in text
+    assert "--tasks 12" in text
+
+
+def test_no_score_between_runs_of_another_horizon(tmp_path, undrawn):
+    agents = ("maml", "randomized", "oracle")
+    folders = [run_folder(tmp_path / agent, agent=agent) for agent in agents]
+    assert "tasks that count" in report(tmp_path, *folders)[1].text
+    file = folders[0] / "evaluation.json"
+    one = json.loads(file.read_text())
+    one["protocol"]["horizon"] //= 2
+    file.write_text(json.dumps(one))
+    assert "tasks that count" not in report(tmp_path, *folders)[1].text

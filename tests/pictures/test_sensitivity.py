@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import evaluation
 
-from metarl.pictures.sensitivity import effects
+from metarl.pictures.sensitivity import effects, worst
 
 
 def judged(returns, **values):
@@ -58,3 +58,23 @@ def test_seeds_are_taken_together():
     both = [evaluation("maml", seed) for seed in (0, 1)]
     (effect,) = effects(both)
     assert effect.name == "mass" and 0 < effect.share <= 1
+
+
+def test_tasks_that_change_in_mid_episode_are_left_out():
+    """Their values are those of the first half."""
+    one = judged([1, 2, 3, 4], mass=[1, 2, 3, 4])
+    one["splits"]["switch"] = judged([9, 0], mass=[1, 2])["splits"]["far"]
+    assert effects([one]) == effects([judged([1, 2, 3, 4], mass=[1, 2, 3, 4])])
+
+
+def test_a_film_of_another_seed_is_of_another_robot(tmp_path):
+    one = evaluation()
+    one["protocol"]["seed"] = 7
+    index = int(np.argmin(one["splits"]["far"]["points"][-1]["return"]))
+    films = [tmp_path / f"far-{index}.mp4"]
+    films[0].write_bytes(b"")
+    shown = str(worst(tmp_path, one, films))
+    assert f"--split far --task {index} --seed 7" in shown and "<video" not in shown
+    films.append(tmp_path / f"far-{index}-seed7.mp4")
+    films[1].write_bytes(b"")
+    assert "<video" in str(worst(tmp_path, one, films))
