@@ -14,6 +14,9 @@ start of the policy, is learnt along with them.
 The paper opens the input gate by 0.01 to 0.02 at first, for a classifier. Policy
 gradients of normalised advantages are smaller, and want a step size near 0.1.
 
+The loss is the surrogate's: 0 at the first update of a round, as advantages are
+centred, and then what the updates on these episodes have gained.
+
 Gradients and losses are inputs, and held constant: the outer gradient runs through the
 cells alone (first order). The outer objective is ProMP's: the policies that come out
 are judged on query episodes by the clipped objective, through all updates.

@@ -162,7 +162,8 @@ class Agent(abc.ABC):
     """Whether it normalises observations by itself."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
-        for field in dataclasses.fields(config):
+        known = dataclasses.is_dataclass(config)  # one of a plug-in may be anything
+        for field in dataclasses.fields(config) if known else ():
             value = getattr(config, field.name)
             if type(field.default) is int and value < min(field.default, 1):
                 raise InputError(f"{field.name}={value} must be 1 or more.")
