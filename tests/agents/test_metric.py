@@ -298,3 +298,33 @@ def test_the_policy_learns_towards_what_was_better(kind, family):
     agent._learn_to_act([(policy, episodes)], torch_generator(0, "test"))
     after = gaussian(agent.parameters, told)[0][..., 0].mean()
     assert after > before + 0.01
+
+
+def test_where_nothing_is_better_the_policy_explores_more(family):
+    agent = Prototypical(family, replace(SMALL, entropy=0.1), seed=0)
+    world = Environment(family, family.tasks("train", 1), copies=4)
+    policy = agent.exploring(1)
+    episodes = collect(world, policy, seed=0)
+    episodes.reward.zero_()
+    before = agent.parameters["log_std"].clone()
+    agent._learn_to_act([(policy, episodes)], torch_generator(0, "test"))
+    assert (agent.parameters["log_std"] > before).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_episode_is_compared_with_itself(kind, family, monkeypatch):
+    agent = make(kind, family)
+    agent.train_step(Sampler(family, 0))
+    seen = []
+    loss = agent.loss
+
+    def spy(parameters, queries, classes):
+        seen.append((queries.detach(), classes.detach()))
+        return loss(parameters, queries, classes)
+
+    monkeypatch.setattr(agent, "loss", spy)
+    agent._learn_to_compare(torch_generator(0, "test"))
+    assert seen
+    for queries, classes in seen:
+        apart = (queries[:, :, None] - classes[:, None]).abs().amax(-1)
+        assert (apart > 0).all()
