@@ -137,11 +137,14 @@ def _grouped(values: Sequence[Any]) -> list[tuple[str, NDArray[np.int64]]]:
             for value in ordered
         ]
     column = np.array(values, float)
+    # Tasks of one value share its mean rank, and so a group.
+    below, alike = (op(column, column[:, None]).sum(1) for op in (np.less, np.equal))
+    group = ((below + (alike - 1) / 2) * GROUPS / len(column)).astype(int)
     found = []
-    for members in np.array_split(np.argsort(column, kind="stable"), GROUPS):
-        if len(members):
-            low, high = column[members].min(), column[members].max()
-            found.append((f"{_words(low)} to {_words(high)}", members))
+    for place in np.unique(group):
+        members = np.flatnonzero(group == place)
+        low, high = column[members].min(), column[members].max()
+        found.append((f"{_words(low)} to {_words(high)}", members))
     return found
 
 

@@ -78,3 +78,13 @@ def test_a_film_of_another_seed_is_of_another_robot(tmp_path):
     films.append(tmp_path / f"far-{index}-seed7.mp4")
     films[1].write_bytes(b"")
     assert "<video" in str(worst(tmp_path, one, films))
+
+
+def test_tasks_of_one_value_are_in_one_group():
+    """Most robots of a family may have the nominal value."""
+    friction = [0.2, 0.3, *[0.4] * 30, 0.5, 0.6, 0.7, 0.8]
+    returns = np.arange(len(friction), dtype=float)
+    (effect,) = effects([judged(returns.tolist(), friction=friction)])
+    words = [words for words, _ in effect.groups]
+    assert len(set(words)) == len(words)
+    assert ("0.4 to 0.4", returns[2:32].mean()) in effect.groups
