@@ -125,7 +125,7 @@ def _results(records: Sequence[Record], prefix: str) -> Iterator[Html]:
         (agent, sensitivity.sensitivity(group)) for agent, group in agents.items()
     ]
     meaning = (
-        "Tasks of all splits in groups by the value of one parameter. What it explains "
+        "Tasks of all splits but switch, in groups by one parameter. What it explains "
         "is its share of the variance between tasks, beyond chance."
     )
     yield page.section(
