@@ -11,7 +11,7 @@ from metarl.errors import InputError
 from metarl.files import replacing
 from metarl.pictures import findings, page, plots, sensitivity
 from metarl.pictures.page import Html, tag
-from metarl.pictures.results import Evaluation, Record, by_agent, read_record
+from metarl.pictures.results import Record, by_agent, read_record
 from metarl.registry import label
 
 
@@ -90,7 +90,7 @@ def _results(records: Sequence[Record], prefix: str) -> Iterator[Html]:
         return
     evaluations = [evaluation for _, evaluation in done]
     agents = by_agent(evaluations)
-    undone += _left_out(done, agents)
+    undone += _left_out(done)
     sentences = [findings.headline(agent, group) for agent, group in agents.items()]
     if len(done) == 1:
         yield tag("p", sentences[0], class_="lead")
@@ -163,23 +163,20 @@ def _stale(names: Sequence[str], records: Sequence[Record]) -> Iterator[Html]:
             yield page.missing(text, _command("evaluate", record))
 
 
-def _left_out(
-    done: Sequence[findings.Named], agents: Mapping[str, Sequence[Evaluation]]
-) -> Iterator[Html]:
+def _left_out(done: Sequence[findings.Named]) -> Iterator[Html]:
     """The runs that cannot be averaged with the first one of their agent."""
+    firsts = {e["run"]["name"]: e["protocol"] for _, e in reversed(done)}
     for name, evaluation in done:
-        for first, *_ in agents.values():
-            same = first["run"].get("name") == evaluation["run"].get("name")
-            asked, own = first["protocol"], evaluation["protocol"]
-            if same and any(asked.get(k) != own.get(k) for k in ("tasks", "budgets")):
-                text = (
-                    f"{name} is not in headline and plot: it was judged on other "
-                    "numbers of tasks or episodes than the first run of its agent."
-                )
-                options = f"--tasks {asked.get('tasks')}"
-                if asked.get("budgets"):
-                    options += f" --episodes {max(asked['budgets'])}"
-                yield page.missing(text, f"metarl evaluate RUN {options}")
+        asked, own = firsts[evaluation["run"]["name"]], evaluation["protocol"]
+        if any(asked.get(k) != own.get(k) for k in ("tasks", "budgets")):
+            text = (
+                f"{name} is not in headline and plot: it was judged on other "
+                "numbers of tasks or episodes than the first run of its agent."
+            )
+            options = f"--tasks {asked.get('tasks')}"
+            if asked.get("budgets"):
+                options += f" --episodes {max(asked['budgets'])}"
+            yield page.missing(text, f"metarl evaluate RUN {options}")
 
 
 def _normalised(done: Sequence[findings.Named], record: Record, prefix: str) -> Html:
