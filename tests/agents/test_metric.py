@@ -328,3 +328,37 @@ def test_no_episode_is_compared_with_itself(kind, family, monkeypatch):
     for queries, classes in seen:
         apart = (queries[:, :, None] - classes[:, None]).abs().amax(-1)
         assert (apart > 0).all()
+
+
+@pytest.mark.parametrize("paid", ["support", "query"])
+def test_the_policy_learns_from_both_kinds_of_episodes(paid, family):
+    """Those that find out who the robot is, and those that know."""
+    config = replace(SMALL, tasks=20, epochs=3, entropy=0.0)
+    agent, sampler = Prototypical(family, config, seed=0), Sampler(family, 0)
+    agent.train_step(sampler)  # now there is a bank
+    made = sampler.collect
+
+    def collected(tasks, copies, policy, purpose):
+        episodes = made(tasks, copies, policy, purpose)
+        episodes.reward[:] = episodes.action[..., 0] if purpose == paid else 0.0
+        return episodes
+
+    sampler.collect = collected
+    sampler.iteration += 1
+    generator = torch_generator(0, "somewhere")
+    told = torch.randn(200, 2 + SMALL.embedding + 1, generator=generator)
+    told[:, -1] = float(paid == "query")
+    before = gaussian(agent.parameters, told)[0][:, 0].mean()
+    agent.train_step(sampler)
+    after = gaussian(agent.parameters, told)[0][:, 0].mean()
+    assert after > before + 0.005
+
+
+def test_the_policy_does_not_notice_the_scale_of_embeddings(family):
+    agent = make(Matching, family)  # which compares directions alone
+    agent.train_step(Sampler(family, 0))
+    world = Environment(family, family.tasks("far", 3), 2)
+    support = transitions(collect(world, agent.exploring(3), 0), 6)
+    before = agent.task_embedding(support)
+    agent.encoder["head"] *= 10
+    torch.testing.assert_close(agent.task_embedding(support), before)
