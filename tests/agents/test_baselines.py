@@ -1,7 +1,7 @@
 """The references: what they train on."""
 
 import pytest
-from test_environment import BLOWING, Cart
+from carts import BLOWING, Cart
 
 from metarl import Parameter
 from metarl.agents.baselines import Oracle, PPOConfig, Randomized

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from test_environment import Cart
+from carts import Cart
 
 from metarl.errors import InputError
 from metarl.evaluation.protocol import evaluate

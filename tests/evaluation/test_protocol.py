@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_environment import Cart
+from carts import Cart
 
 from metarl.errors import InputError
 from metarl.evaluation.protocol import evaluate
