@@ -190,12 +190,14 @@ class GradientAgent(Agent):
         parameters = stack(policy_part(self.parameters), len(tasks))
         batches, returns = [], []
         for round_ in range(config.inner_steps + 1):
+            last = round_ == config.inner_steps
+            acting = parameters if last else self.exploring(parameters)
             episodes = sampler.collect(
-                tasks, config.episodes, self.policy(parameters), f"round {round_}"
+                tasks, config.episodes, self.policy(acting), f"round {round_}"
             )
-            batches.append(self.batch(episodes, parameters))
+            batches.append(self.batch(episodes, acting))
             returns.append(float(episodes.returns.mean()))
-            if round_ < config.inner_steps:
+            if not last:
                 parameters = self.adapted(parameters, batches[-1])
         metrics = self.outer_step(batches, parameters)
         return {
@@ -210,6 +212,10 @@ class GradientAgent(Agent):
     ) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of actions, as `gaussian` gives them."""
         return gaussian(state, observation)
+
+    def exploring(self, state: Parameters) -> Parameters:
+        """What collects the next round of support in a state of the adaptation."""
+        return state
 
     def policy(self, state: Parameters, explore: bool = True) -> Policy:
         """What acts in a state of the adaptation."""
@@ -268,7 +274,8 @@ class GradientAdaptation:
 
     def act(self, percept: Percept) -> Tensor:
         """Sample from the current policies."""
-        return self.agent.policy(self.parameters).act(percept)
+        exploring = self.agent.exploring(self.parameters)
+        return self.agent.policy(exploring).act(percept)
 
     def absorb(self, episodes: Episodes) -> None:
         """Keep the episodes; step once the round is full."""
@@ -285,7 +292,8 @@ class GradientAdaptation:
         return self.agent.policy(parameters, self.agent.config.deploy == "sample")
 
     def _stepped(self) -> Parameters:
-        batch = self.agent.batch(concatenate(self.waiting), self.parameters)
+        acted = self.agent.exploring(self.parameters)
+        batch = self.agent.batch(concatenate(self.waiting), acted)
         stepped = self.agent.adapted(self.parameters, batch)
         share = self.agent.config.later_step
         if self.steps < self.agent.config.inner_steps or share == 1:

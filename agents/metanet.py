@@ -36,13 +36,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from metarl.agents.gradient import Batch, GradientAdaptation, surrogate
+from metarl.agents.gradient import Batch, surrogate
 from metarl.agents.lstm_optimizer import preprocessed
 from metarl.agents.promp import Gaussian, ProMP, ProMPConfig
+from metarl.errors import InputError
 from metarl.family import TaskFamily
 from metarl.learning.policies import (
     MIN_LOG_STD,
-    GaussianPolicy,
     Parameters,
     gaussian,
     leaves,
@@ -50,10 +50,9 @@ from metarl.learning.policies import (
     network,
     network_parameters,
     policy_part,
-    stack,
 )
 from metarl.randomness import torch_generator
-from metarl.world.rollout import Episodes, Percept, concatenate
+from metarl.world.rollout import Episodes, Percept
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class MetaNetConfig(ProMPConfig):
     """Hyper-parameters of meta networks."""
 
     later_step: float = 1.0
-    """Without effect: what is written to the memory is not scaled."""
+    """Only 1: what is written to the memory is not scaled."""
     episodes: int = 10
     """Episodes a task in each round: of support, and of query."""
     inner_lr: float = 0.1
@@ -83,6 +82,11 @@ class MetaNet(ProMP):
 
     def __init__(self, family: TaskFamily, config: MetaNetConfig, seed: int) -> None:
         super().__init__(family, config, seed)
+        if config.later_step != 1:
+            raise InputError(
+                f"later_step={config.later_step:g} must be 1: what metanet writes to "
+                "its memory is not scaled."
+            )
         meta = network_parameters(
             (2, config.units, 1), torch_generator(seed, "meta learner"), last_scale=0.1
         )
@@ -141,6 +145,10 @@ class MetaNet(ProMP):
         """Mean and log standard deviation of actions with slow and fast weights."""
         return augmented(state, observation)
 
+    def exploring(self, state: Parameters) -> Parameters:
+        """The slow weights, so that every example is on-policy."""
+        return policy_part(state)
+
     def policy(self, state: Parameters, explore: bool = True) -> "AugmentedPolicy":
         """What acts in a state of the adaptation."""
         return AugmentedPolicy(state, explore)
@@ -152,11 +160,6 @@ class MetaNet(ProMP):
             distribution = self.distribution(parameters, batch.observation)
         old = log_probability(*distribution, batch.action)
         return replace(batch, old_log_probability=old)
-
-    def adaptation(self, tasks: int) -> "Remembering":
-        """A fresh adaptation: slow weights and an empty memory."""
-        twin = self.copied()
-        return Remembering(twin, stack(policy_part(twin.parameters), tasks))
 
 
 def part(parameters: Parameters, prefix: str) -> Parameters:
@@ -221,16 +224,3 @@ class AugmentedPolicy:
         if not self.explore:
             return mean
         return mean + torch.exp(log_std).unsqueeze(-2) * percept.noise
-
-
-class Remembering(GradientAdaptation):
-    """Writes every round of episodes to the memory; explores with slow weights."""
-
-    def act(self, percept: Percept) -> Tensor:
-        """Sample from the policies with slow weights, as in training."""
-        return GaussianPolicy(policy_part(self.parameters)).act(percept)
-
-    def _stepped(self) -> Parameters:
-        episodes = concatenate(self.waiting)
-        batch = self.agent.batch(episodes, policy_part(self.parameters))
-        return self.agent.adapted(self.parameters, batch)

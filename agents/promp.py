@@ -87,7 +87,8 @@ class ProMP(GradientAgent):
         state = stack(policy_part(learnt), len(query.observation))
         divergence = torch.zeros(())
         for support, old in zip(supports, collectors, strict=True):
-            kl = kl_divergence(*old, *self.distribution(state, support.observation))
+            explored = self.distribution(self.exploring(state), support.observation)
+            kl = kl_divergence(*old, *explored)
             divergence = divergence + masked_mean(kl, support.mask).mean()
             state = self.inner_step(learnt, state, support, create_graph=True)
         divergence = divergence / max(len(supports), 1)
@@ -112,8 +113,9 @@ class ProMP(GradientAgent):
         for k, support in enumerate(supports):
             if k > 0:
                 state = self.adapted(state, supports[k - 1])
+            acted = self.exploring(state)
             with torch.no_grad():
-                distributions.append(self.distribution(state, support.observation))
+                distributions.append(self.distribution(acted, support.observation))
         return distributions
 
     def outer_step(self, batches: list[Batch], adapted: Parameters) -> Metrics:

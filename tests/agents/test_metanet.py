@@ -8,6 +8,7 @@ from fixed import STEPS, TASKS, agent_of, batch_of, error_of_gradient
 
 from metarl.agents.gradient import Batch, policy_gradient
 from metarl.agents.metanet import MetaNet, attention, augmented
+from metarl.errors import InputError
 from metarl.learning.agent import Sampler
 from metarl.learning.policies import gaussian, leaves, policy_part, stack
 from metarl.registry import make_family
@@ -230,3 +231,29 @@ def test_an_iteration_teaches_slow_weights_meta_learner_and_keys(family):
     assert metrics["improvement"] > 0
     for name, p in agent.parameters.items():
         assert not torch.equal(p, before[name]), name
+
+
+def test_in_training_too_it_explores_with_slow_weights_in_every_round(family):
+    config = MetaNet.Config(hidden=(8,), tasks=3, episodes=2, inner_steps=2)
+    agent, sampler = MetaNet(family, config, seed=0), Sampler(family, seed=0)
+    slow = policy_part(agent.parameters)
+    acted, collected = [], sampler.collect
+
+    def watched(tasks, copies, policy, purpose):
+        acted.append(policy.state)
+        return collected(tasks, copies, policy, purpose)
+
+    sampler.collect = watched
+    metrics = agent.train_step(sampler)
+    assert abs(metrics["loss"]) < 1e-6  # all ratios are 1, all divergences 0
+    *support, query = acted
+    assert len(support) == 2
+    for state in support:
+        assert set(state) == set(slow)
+        assert all(torch.equal(p[0], slow[name]) for name, p in state.items())
+    assert query["memory/key"].shape[:2] == (3, 4)
+
+
+def test_a_scale_of_later_steps_is_refused(family):
+    with pytest.raises(InputError, match=r"later_step=0\.5 must be 1"):
+        MetaNet(family, MetaNet.Config(later_step=0.5), seed=0)
