@@ -1,6 +1,9 @@
 # Four verbs. Each one builds .venv first when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
+# Files of tests run side by side, one a core, those of agents, which train, first.
+PYTEST := $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile \
+	--no-loadscope-reorder
 
 .PHONY: demo test check clean
 
@@ -8,13 +11,13 @@ demo: .venv/ready
 	$(BIN)/metarl demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest tests
+	$(PYTEST)
 
 check: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p metarl
-	$(BIN)/python -m pytest tests -m "not slow"
+	$(PYTEST) -m "not slow"
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
