@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl.agents.rl2 import RL2, RL2Config
+from metarl.learning.recurrent import GRU
 from metarl.learning.trials import Memory, State, chosen
 
 
@@ -126,7 +127,7 @@ class ExternalMemory(Memory):
         super().__init__()
         self.config = config
         found = config.heads * config.width
-        self.controller = nn.GRU(inputs + found, config.units, batch_first=True)
+        self.controller = GRU(inputs + found, config.units)
         # For each head: a key, which is also what is written, a gate and a strength.
         self.heads = nn.Linear(config.units, config.heads * (config.width + 2))
         self.output_size = config.units + found
@@ -149,9 +150,9 @@ class ExternalMemory(Memory):
             steps = int((self.config.every - since).min())
             told = inputs[:, done : done + steps]
             known = found[:, None].expand(-1, told.shape[1], -1)
-            run, last = self.controller(torch.cat([told, known], -1), hidden[None])
+            run, last = self.controller(torch.cat([told, known], -1), hidden)
             done, since = done + told.shape[1], since + told.shape[1]
-            state = self.accessed((last[0], since, found, *memory))
+            state = self.accessed((last, since, found, *memory))
             # What was just found counts from the step on that looked it up.
             known = torch.cat([known[:, 1:], state[2][:, None]], 1)
             features.append(torch.cat([run, known], -1))

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metarl.family import TaskFamily
-from metarl.learning import estimators
+from metarl.learning import estimators, recurrent
 from metarl.learning.agent import Agent, Metrics, Sampler
 from metarl.learning.optimization import adam_tensors, descend, load_adam
 from metarl.learning.policies import log_probability
@@ -82,7 +82,7 @@ class GRU(Memory):
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
         self.output_size = units
-        self.gru = nn.GRU(inputs, units, batch_first=True)
+        self.gru = recurrent.GRU(inputs, units)
 
     def initial(self, n: int) -> State:
         """Zeros, (n, units)."""
@@ -90,8 +90,8 @@ class GRU(Memory):
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Hidden states of all steps, and the last one."""
-        hidden, last = self.gru(inputs, state[0][None].contiguous())
-        return hidden, (last[0],)
+        hidden, last = self.gru(inputs, state[0])
+        return hidden, (last,)
 
 
 class RL2(Agent):
