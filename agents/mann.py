@@ -171,7 +171,7 @@ class ExternalMemory(Memory):
         sharpness = 1 + 10 * nn.functional.softplus(strength[..., 0])
         answers, memory = read(memory, key, sharpness)
         new = (hidden, torch.zeros_like(since), answers.flatten(1), *memory)
-        return new if due.all() else chosen(due, new, state)
+        return chosen(due, new, state)
 
 
 class MANN(RL2):

@@ -49,6 +49,9 @@ class Memory(nn.Module, abc.ABC):
 def chosen(which: Tensor, new: State, old: State) -> State:
     """The new state of the robots of ``which``, (n,), and the old one of the others."""
 
+    if which.all():  # the usual case, which costs nothing then
+        return new
+
     def both(new: Tensor, old: Tensor) -> Tensor:
         return torch.where(which.view(-1, *[1] * (new.ndim - 1)), new, old)
 
