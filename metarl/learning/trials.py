@@ -48,7 +48,6 @@ class Memory(nn.Module, abc.ABC):
 
 def chosen(which: Tensor, new: State, old: State) -> State:
     """The new state of the robots of ``which``, (n,), and the old one of the others."""
-
     if which.all():  # the usual case, which costs nothing then
         return new
 
