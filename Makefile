@@ -1,7 +1,7 @@
 # Four verbs. Each one builds .venv first when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
-# Files of tests run side by side, one a core, those of agents, which train, first.
+# Files of tests run side by side, one a core: see tests/conftest.py for their order.
 PYTEST := $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile \
 	--no-loadscope-reorder
 

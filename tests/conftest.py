@@ -26,3 +26,9 @@ def no_stray_log():
     before = os.path.exists("MUJOCO_LOG.TXT")
     yield
     assert before or not os.path.exists("MUJOCO_LOG.TXT")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests begin first: none is left alone for the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
