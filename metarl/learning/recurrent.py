@@ -37,7 +37,7 @@ class GRU(nn.GRU):
             inputs: (n, time, inputs).
             hidden: before the first step, (n, units).
         """
-        if not torch.is_grad_enabled():  # then torch's own is as fast
+        if not torch.is_grad_enabled():  # one step at a time: torch's own is faster
             states, last = super().forward(inputs, hidden[None].contiguous())
             return states, last[0]
         told = nn.functional.linear(inputs, self.weight_ih_l0, self.bias_ih_l0)
