@@ -1,11 +1,11 @@
-# Four verbs. Each one builds .venv first when it is missing or out of date.
+# Five verbs. Each one builds .venv first when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
 # Files of tests run side by side, one a core: see tests/conftest.py for their order.
 PYTEST := $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile \
 	--no-loadscope-reorder
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: .venv/ready
 	$(BIN)/metarl demo
@@ -19,8 +19,12 @@ check: .venv/ready-dev
 	$(BIN)/mypy -p metarl
 	$(PYTEST) -m "not slow"
 
+docs: .venv/ready
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html
+	@echo "Written: docs/_build/html/index.html"
+
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build docs/_api *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -5,7 +5,7 @@ if __name__ != "metarl.agents":
 
 
 def plugin() -> dict[str, dict[str, str]]:
-    """What this package registers: see `metarl.registry`."""
+    """What this package registers: see `metarl.environment.registry`."""
     return {
         "agents": {
             "maml": "metarl.agents.maml:MAML",
@@ -19,13 +19,14 @@ def plugin() -> dict[str, dict[str, str]]:
             "rl2": "metarl.agents.rl2:RL2",
             "mann": "metarl.agents.mann:MANN",
             "metanet": "metarl.agents.metanet:MetaNet",
-            "siamese": "metarl.agents.comparators:Siamese",
-            "matching": "metarl.agents.comparators:Matching",
-            "relation": "metarl.agents.comparators:Relation",
-            "prototypical": "metarl.agents.comparators:Prototypical",
+            "siamese": "metarl.agents.metric:Siamese",
+            "matching": "metarl.agents.metric:Matching",
+            "relation": "metarl.agents.metric:Relation",
+            "prototypical": "metarl.agents.metric:Prototypical",
             "scratch": "metarl.agents.scratch:Scratch",
             "finetune": "metarl.agents.finetune:Finetune",
             "finetune-climb": "metarl.agents.finetune:FinetuneClimb",
+            "random": "metarl.agents.random:Random",
             "randomized": "metarl.agents.baselines:Randomized",
             "oracle": "metarl.agents.baselines:Oracle",
         }

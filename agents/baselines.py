@@ -1,10 +1,10 @@
-"""Honest baselines: PPO of Stable-Baselines3 over the train box.
+"""Honest baselines: PPO of Stable-Baselines3 over the train ranges.
 
-`randomized` is domain randomisation: one policy trained on robots drawn from the
-train box, deployed as it is. `oracle` is the same policy, told which robot it has.
+`randomized` is domain randomization: one policy trained on tasks drawn from the train
+ranges, deployed as it is. `oracle` is the same policy with the task in its observation.
 Neither adapts; on the scale of metarl's scores they are 0 and 1.
 
-Observations are normalised by running statistics, which are part of what is learnt
+Observations are normalized by running statistics, which are part of what is learnt
 and stand still in evaluation. The step size follows the KL divergence of the update
 (Schulman et al., 2017), so that one setting works from a point to a quadruped.
 """
@@ -24,20 +24,23 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
+from metarl.environment.collect import one_torch_thread
+from metarl.environment.environment import Environment
+from metarl.environment.episodes import TimeStep
+from metarl.environment.family import TaskFamily
+from metarl.environment.gymnasium import action_space, observation_space
+from metarl.environment.sb3 import StableBaselinesEnv
 from metarl.errors import RunError
-from metarl.family import TaskFamily
-from metarl.learning.agent import Adaptation, Agent, Metrics, Sampler
-from metarl.learning.normalisation import Moments
+from metarl.learning.agent import Adaptation, Agent, Metrics, NoAdaptation
+from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import adam_tensors, load_adam
-from metarl.randomness import Streams, key, mix
-from metarl.tasks import Task
-from metarl.world.environment import Environment, sizes
-from metarl.world.faces import StableBaselinesEnv, action_space, observation_space
-from metarl.world.rollout import Episodes, Percept, one_torch_thread
+from metarl.learning.sampler import Sampler
+from metarl.tasks.randomness import Streams, key, mix
+from metarl.tasks.task import Task
 
 HELD_OUT = ("near", "far", "composition", "structure")
 """Splits that only the oracle trains on."""
-NEVER_JUDGED = 1_000_000
+NEVER_EVALUATED = 1_000_000
 """Evaluations draw the first tasks of a split; the oracle trains on tasks from here."""
 KL_BAND = 2.0
 """The step size changes where the divergence leaves target / 2 to target * 2."""
@@ -50,7 +53,7 @@ class PPOConfig:
     simulations: int = 512
     """Robots that run at a time."""
     rollout: int = 32
-    """Control steps of each robot between updates."""
+    """Control steps of each simulation between updates."""
     pool: int = 1024
     """Distinct train tasks; each episode draws one of them."""
     epochs: int = 4
@@ -64,7 +67,7 @@ class PPOConfig:
     discount: float = 0.99
     """Discount factor."""
     gae_lambda: float = 0.95
-    """Lambda of the generalised advantage estimates."""
+    """Lambda of the generalized advantage estimates."""
     clip: float = 0.2
     """Clip range of the probability ratio."""
     entropy: float = 0.0
@@ -76,16 +79,18 @@ class PPOConfig:
 
 
 class Randomized(Agent):
-    """PPO over the train box, deployed without adaptation."""
+    """PPO over the train ranges, deployed without adaptation."""
 
     Config: ClassVar[type] = PPOConfig
-    normalises = True
+    kind: ClassVar[str] = "baseline"
+    normalizes = True
 
     def __init__(self, family: TaskFamily, config: PPOConfig, seed: int) -> None:
         super().__init__(family, config, seed)
-        observation_size, action_size = sizes(family, self.sees_task)
+        observation_size = family.spec.input_size(self.observes_task)
+        action_size = family.spec.action_size
         self.learning_rate = config.learning_rate
-        self.normaliser = RunningMeanStd(shape=(observation_size,))
+        self.running = RunningMeanStd(shape=(observation_size,))
         self._ppo: PPO | None = None
         self._callback: Any = None
         self._return = float("nan")
@@ -99,9 +104,9 @@ class Randomized(Agent):
             )
 
     def train_step(self, sampler: Sampler) -> Metrics:
-        """One rollout of every robot and one PPO update."""
+        """One rollout of every simulation and one PPO update."""
         ppo = self._ppo or self._start(sampler)
-        face: StableBaselinesEnv = ppo.env.unwrapped
+        envs: StableBaselinesEnv = ppo.env.unwrapped
         began = time.perf_counter()
         # Stable-Baselines3 draws from torch's and numpy's global generators.
         with seeded(key(sampler.seed, sampler.iteration, "ppo")), refusing_nan():
@@ -110,16 +115,16 @@ class Randomized(Agent):
                     ppo.env, self._callback, ppo.rollout_buffer, self.config.rollout
                 )
             steps = self.config.rollout * self.config.simulations
-            sampler.count(steps, time.perf_counter() - began, face.diverged)
-            face.diverged = 0
+            sampler.count(steps, time.perf_counter() - began, envs.diverged)
+            envs.diverged = 0
             ppo.train()
         losses = dict(ppo.logger.name_to_value)
         ppo.logger.name_to_value.clear()
         kl = float(losses["train/approx_kl"])
         self._follow(kl)
-        if face.finished:
-            self._return = float(np.mean(face.finished))
-            face.finished.clear()
+        if envs.finished:
+            self._return = float(np.mean(envs.finished))
+            envs.finished.clear()
         return {
             "return": self._return,
             "kl": kl,
@@ -136,21 +141,23 @@ class Randomized(Agent):
             self.learning_rate = min(self.learning_rate * 1.5, 1e-2)
 
     def _start(self, sampler: Sampler) -> PPO:
-        """Make the robots and the learner, or make them again in a resumed run."""
+        """Make environment and learner, or make them again in a resumed run."""
         config = self.config
         environment = Environment(
             self.family,
             sampler.tasks_from(0, config.simulations),
             seed=key(sampler.seed, "robots"),
-            visible=self.sees_task,
+            observe_task=self.observes_task,
             resample=self.pool(sampler),
         )
-        robots = VecNormalize(StableBaselinesEnv(environment), gamma=config.discount)
-        robots.obs_rms = self.normaliser
+        normalized = VecNormalize(
+            StableBaselinesEnv(environment), gamma=config.discount
+        )
+        normalized.obs_rms = self.running
         size = config.rollout * config.simulations
         ppo = PPO(
             "MlpPolicy",
-            robots,
+            normalized,
             n_steps=config.rollout,
             batch_size=size // config.minibatches,
             n_epochs=config.epochs,
@@ -186,50 +193,53 @@ class Randomized(Agent):
 
     def adaptation(self, tasks: int) -> Adaptation:
         """No adaptation: the same policy at any budget."""
-        return Unchanged(self.copied())
+        return NoAdaptation(self.snapshot())
 
-    def act(self, percept: Percept) -> Tensor:
-        """The policy's mean action for normalised observations."""
-        flat = self.moments().normalised(percept.observation).flatten(0, 1)
+    def act(self, time_step: TimeStep) -> Tensor:
+        """The policy's mean action for normalized observations."""
+        flat = self.observation_normalizer()(time_step.observation).flatten(0, 1)
         action = self.policy.get_distribution(flat).mode()
-        return action.unflatten(0, percept.observation.shape[:2])
+        return action.unflatten(0, time_step.observation.shape[:2])
 
-    def moments(self) -> Moments:
-        """What observations are normalised by."""
-        parts = (self.normaliser.mean, self.normaliser.var)
-        return Moments(*(torch.as_tensor(p, dtype=torch.float32) for p in parts))
+    def observation_normalizer(self) -> Normalizer:
+        """What observations are normalized by: VecNormalize's statistics."""
+        mean, variance = (
+            torch.as_tensor(part, dtype=torch.float32)
+            for part in (self.running.mean, self.running.var)
+        )
+        return Normalizer.of(mean, variance)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Policy, normaliser, and what training needs to go on: Adam and the robots."""
+        """Policy, statistics, and what training goes on from: Adam, simulations."""
         if self._awaiting is not None:
             return self._awaiting
         weights = self.policy.state_dict().items()
         tensors = {f"policy/{n}": t.clone() for n, t in weights}
-        tensors |= _statistics("observation", self.normaliser)
+        tensors |= _statistics("observation", self.running)
         plain: dict[str, Any] = {"learning_rate": self.learning_rate}
         if self._ppo is None:
             return tensors, plain
-        robots: VecNormalize = self._ppo.env
-        face: StableBaselinesEnv = robots.unwrapped
-        world, plain["robots"] = face.environment.state()
+        normalized: VecNormalize = self._ppo.env
+        envs: StableBaselinesEnv = normalized.unwrapped
+        world, plain["robots"] = envs.environment.state()
         tensors |= {f"robots/{n}": t for n, t in world.items()}
-        tensors |= _statistics("return", robots.ret_rms)
-        tensors["discounted_return"] = torch.from_numpy(robots.returns.copy())
-        tensors["running_return"] = face.running.clone()
+        tensors |= _statistics("return", normalized.ret_rms)
+        tensors["discounted_return"] = torch.from_numpy(normalized.returns.copy())
+        tensors["running_return"] = envs.running.clone()
         tensors["starts"] = torch.from_numpy(self._ppo._last_episode_starts.copy())
         tensors |= adam_tensors(self.policy.optimizer)
         plain["return"] = self._return
         return tensors, plain
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
-        """Take over a policy; the robots are made again when training goes on."""
+        """Take over a policy; the simulations are made again when training goes on."""
         weights = {
             name.removeprefix("policy/"): tensor
             for name, tensor in tensors.items()
             if name.startswith("policy/")
         }
         self.policy.load_state_dict(weights)
-        _load_statistics("observation", self.normaliser, tensors)
+        _load_statistics("observation", self.running, tensors)
         self.learning_rate = plain["learning_rate"]
         self._ppo = None
         self._awaiting = (tensors, plain) if "robots" in plain else None
@@ -237,34 +247,34 @@ class Randomized(Agent):
     def _restore(
         self, ppo: PPO, tensors: dict[str, Tensor], plain: dict[str, Any]
     ) -> None:
-        """Put a new learner and its robots where the checkpoint left them."""
-        robots: VecNormalize = ppo.env
-        face: StableBaselinesEnv = robots.unwrapped
+        """Put a new learner and its simulations where the checkpoint left them."""
+        normalized: VecNormalize = ppo.env
+        envs: StableBaselinesEnv = normalized.unwrapped
         world = {
             name.removeprefix("robots/"): tensor
             for name, tensor in tensors.items()
             if name.startswith("robots/")
         }
-        raw = face.environment.load_state(world, plain["robots"]).numpy().copy()
-        _load_statistics("observation", robots.obs_rms, tensors)
-        _load_statistics("return", robots.ret_rms, tensors)
-        robots.returns = tensors["discounted_return"].numpy().copy()
-        face.running.copy_(tensors["running_return"])
-        ppo._last_obs = robots.normalize_obs(raw)
+        raw = envs.environment.load_state(world, plain["robots"]).numpy().copy()
+        _load_statistics("observation", normalized.obs_rms, tensors)
+        _load_statistics("return", normalized.ret_rms, tensors)
+        normalized.returns = tensors["discounted_return"].numpy().copy()
+        envs.running.copy_(tensors["running_return"])
+        ppo._last_obs = normalized.normalize_obs(raw)
         ppo._last_episode_starts = tensors["starts"].numpy().copy()
         load_adam(self.policy.optimizer, tensors)
         self._return = plain["return"] if plain["return"] is not None else float("nan")
 
 
 class Oracle(Randomized):
-    """The same policy, told the task: what perfect knowledge of the robot is worth.
+    """The same policy, which observes the task: what knowing it would gain.
 
     Half of the tasks that it trains on are held-out ones, though none that an
-    evaluation draws. To an oracle of the train box alone, a dead leg that it never met
-    is an input that was always 0: it would be no bound where the others are judged.
+    evaluation draws. To an oracle of train ranges alone, a dead leg that it never met
+    is an input that was always 0: it would be no bound on held-out splits.
     """
 
-    sees_task = True
+    observes_task = True
 
     def pool(self, sampler: Sampler) -> list[Task]:
         """Train tasks, and as many of the other splits in turn."""
@@ -276,28 +286,9 @@ class Oracle(Randomized):
         others = [
             task
             for split in held_out
-            for task in self.family.tasks(split, share, sampler.seed, NEVER_JUDGED)
+            for task in self.family.tasks(split, share, sampler.seed, NEVER_EVALUATED)
         ]
         return sampler.tasks_from(0, self.config.pool - half) + others[:half]
-
-
-@dataclass
-class Unchanged:
-    """The adaptation of an agent that does not adapt."""
-
-    agent: Randomized
-    round: int = 10**9
-
-    def act(self, percept: Percept) -> Tensor:
-        """The policy's action."""
-        return self.agent.act(percept)
-
-    def absorb(self, episodes: Episodes) -> None:
-        """Learn nothing."""
-
-    def deployed(self) -> Randomized:
-        """The policy as it was trained."""
-        return self.agent
 
 
 def architecture(hidden: tuple[int, ...], initial_std: float) -> dict[str, Any]:

@@ -9,8 +9,8 @@ start theta from which an operator U adapts to a task by trying out perturbed po
 
 Both gradients are antithetic. The two of a pair meet the same task, the same initial
 states and the same inner perturbations (common random numbers), so that their
-difference is due to g alone. Returns are standardised before they weigh anything, and
-observations are normalised by statistics that belong to the start: adaptation does not
+difference is due to g alone. Returns are standardized before they weigh anything, and
+observations are normalized by statistics that belong to the start: adaptation does not
 change them. All perturbations of all tasks run in one batch of simulations.
 """
 
@@ -22,14 +22,19 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from metarl.family import TaskFamily
-from metarl.learning.agent import Agent, Metrics, Sampler
-from metarl.learning.normalisation import Statistics
+from metarl.environment.episodes import (
+    Episodes,
+    Policy,
+    TimeStep,
+    returns_with_diverged_as_worst,
+)
+from metarl.environment.family import TaskFamily
+from metarl.learning.agent import Agent, Metrics
+from metarl.learning.networks import network, network_parameters
+from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import adam_tensors, descend, load_adam
-from metarl.learning.policies import network, network_parameters
-from metarl.randomness import torch_generator
-from metarl.world.environment import sizes
-from metarl.world.rollout import Episodes, Percept, Policy, judged
+from metarl.learning.sampler import Sampler
+from metarl.tasks.randomness import torch_generator
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class ESMAMLConfig:
     trials: int = 10
     """Episodes of an adaptation step, each of another perturbation; even."""
     queries: int = 2
-    """Episodes that judge an adapted policy in training."""
+    """Episodes that evaluate an adapted policy in training."""
     sigma: float = 0.1
     """Standard deviation of the outer perturbations."""
     inner_sigma: float = 0.1
@@ -58,15 +63,15 @@ class ESMAMLConfig:
 
 @dataclass
 class VectorPolicy:
-    """Deterministic policies, one for each task or for each robot, given as vectors."""
+    """Deterministic policies, one for each task or for each copy, given as vectors."""
 
     vectors: Tensor
     """(task, copy or 1, parameters)."""
     shapes: dict[str, torch.Size]
     """Of the network's tensors, in the vector's order."""
-    statistics: Statistics
+    normalizer: Normalizer
 
-    def act(self, percept: Percept) -> Tensor:
+    def act(self, time_step: TimeStep) -> Tensor:
         """Actions, the tanh of the network's output, (task, copy, action_size)."""
         lead = self.vectors.shape[:-1]
         parts = self.vectors.split([s.numel() for s in self.shapes.values()], -1)
@@ -74,7 +79,7 @@ class VectorPolicy:
             name: part.view(*lead, *shape)
             for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
         }
-        observation = self.statistics.normalised(percept.observation)
+        observation = self.normalizer(time_step.observation)
         return torch.tanh(network(parameters, observation[..., None, :])).squeeze(-2)
 
 
@@ -82,23 +87,24 @@ class ESMAML(Agent):
     """Learns a start from which an evolution strategy adapts fast."""
 
     Config: ClassVar[type] = ESMAMLConfig
-    normalises = True
+    kind: ClassVar[str] = "evolutionary"
+    normalizes = True
 
     def __init__(self, family: TaskFamily, config: ESMAMLConfig, seed: int) -> None:
         super().__init__(family, config, seed)
-        observation_size, action_size = sizes(family)
+        observation_size, action_size, _ = family.spec
         layers = (observation_size, *config.hidden, action_size)
         generator = torch_generator(seed, "initial policy")
         parameters = network_parameters(layers, generator, last_scale=0.1)
         self.shapes = {name: p.shape for name, p in parameters.items()}
         self.start = torch.cat([p.reshape(-1) for p in parameters.values()])
-        self.statistics = Statistics.nothing(observation_size)
+        self.statistics = Normalizer(observation_size)
         self.optimizer = self._adam()
 
     # -- the adaptation operator: what HillClimb replaces --------------------------
 
     @property
-    def round(self) -> int:
+    def episodes_per_update(self) -> int:
         """Episodes of an adaptation step."""
         return int(self.config.trials)
 
@@ -112,9 +118,9 @@ class ESMAML(Agent):
 
         Each is followed by its negative.
         """
-        half = math.ceil(self.round / 2)
+        half = math.ceil(self.episodes_per_update / 2)
         g = torch.randn(rows, half, len(self.start), generator=generator)
-        return torch.stack([g, -g], 2).flatten(1, 2)[:, : self.round]
+        return torch.stack([g, -g], 2).flatten(1, 2)[:, : self.episodes_per_update]
 
     def moved(self, pivot: Tensor, directions: Tensor, returns: Tensor) -> Tensor:
         """One adaptation step, of a whole round of episodes or of its beginning.
@@ -126,10 +132,10 @@ class ESMAML(Agent):
         """
         if returns.shape[1] < 2:
             return pivot  # one return is neither high nor low
-        weight = standardised(returns)
+        weight = standardized(returns)
         step = (weight[..., None] * directions).mean(1) / self.config.inner_sigma
         # The beginning of a round says less, and moves less.
-        share = returns.shape[1] / self.round
+        share = returns.shape[1] / self.episodes_per_update
         return pivot + share * self.config.inner_lr * step
 
     # -- what all evolutionary agents share -----------------------------------------
@@ -144,50 +150,57 @@ class ESMAML(Agent):
         return VectorPolicy(vectors, self.shapes, self.statistics)
 
     def train_step(self, sampler: Sampler) -> Metrics:
-        """Perturb, adapt and judge all pairs, then one step of the start."""
+        """Perturb, adapt and evaluate all pairs, then one step of the start."""
         config = self.config
         tasks = [t for t in sampler.tasks(config.pairs) for _ in range(2)]
-        alike = torch.arange(config.pairs).repeat_interleave(2)
+        pair = torch.arange(config.pairs).repeat_interleave(2)
         generator = torch_generator(self.seed, sampler.iteration, "perturbations")
         g = torch.randn(config.pairs, len(self.start), generator=generator)
         signs = torch.tensor([1.0, -1.0])
         pivot = self.start + config.sigma * (g[:, None] * signs[:, None]).flatten(0, 1)
         online = []
         for step in range(config.inner_steps):
-            directions = self.directions(generator, config.pairs)[alike]
+            directions = self.directions(generator, config.pairs)[pair]
             policy = self.tried(pivot, directions)
-            episodes = sampler.collect(tasks, self.round, policy, f"step {step}", alike)
-            online.append(judged(episodes.returns, episodes.diverged))
+            episodes = sampler.collect(
+                tasks, self.episodes_per_update, policy, f"step {step}", pair
+            )
+            online.append(
+                returns_with_diverged_as_worst(episodes.returns, episodes.diverged)
+            )
             pivot = self.moved(pivot, directions, online[-1])
         query = sampler.collect(
-            tasks, config.queries, self.policy(pivot[:, None]), "query", alike
+            tasks, config.queries, self.policy(pivot[:, None]), "query", pair
         )
-        fitness = judged(query.returns, query.diverged, together=True).mean(1)
+        fitness = returns_with_diverged_as_worst(
+            query.returns, query.diverged, across_tasks=True
+        ).mean(1)
         gradient = es_gradient(fitness, g, config.sigma)
         norm = descend(self.optimizer, [-gradient])
-        self.statistics = self.statistics.extended(query.observation, query.mask)
+        self.statistics.update(query.observation, query.mask)
         return {
             "return_before": float(online[0].mean()),
             "return_after": float(fitness.mean()),
             "gradient": norm,
         }
 
-    def adaptation(self, tasks: int) -> "Evolving":
+    def adaptation(self, tasks: int) -> "ESAdaptation":
         """Starts from the learnt vector for each task."""
-        return Evolving(self, self.start.clone().expand(tasks, -1))
+        twin = self.snapshot()  # training may go on beside it
+        return ESAdaptation(twin, twin.start.expand(tasks, -1))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The start, its observation statistics, and Adam."""
         return {
             "start": self.start.clone(),
-            **self.statistics.tensors(),
+            **self.statistics.tensors("statistics"),
             **adam_tensors(self.optimizer),
         }, {}
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         self.start = tensors["start"].clone()
-        self.statistics = Statistics.of_tensors(tensors)
+        self.statistics.load(tensors, "statistics")
         self.optimizer = self._adam()
         load_adam(self.optimizer, tensors)
 
@@ -195,7 +208,7 @@ class ESMAML(Agent):
         return torch.optim.Adam([self.start], lr=self.config.lr)
 
 
-def standardised(returns: Tensor) -> Tensor:
+def standardized(returns: Tensor) -> Tensor:
     """Returns with mean 0 and deviation 1 over the last axis; 0 where all are equal."""
     centred = returns - returns.mean(-1, keepdim=True)
     return centred / (centred.square().mean(-1, keepdim=True).sqrt() + 1e-8)
@@ -209,20 +222,19 @@ def es_gradient(fitness: Tensor, g: Tensor, sigma: float) -> Tensor:
         g: perturbations, (pairs, parameters).
         sigma: their standard deviation.
     """
-    weight = standardised(fitness).unflatten(0, (-1, 2))
+    weight = standardized(fitness).unflatten(0, (-1, 2))
     difference = (weight[:, 0] - weight[:, 1]) / (2 * sigma)
     return (difference[:, None] * g).mean(0)
 
 
 class Operator(Protocol):
-    """What `Evolving` asks of an agent; `ESMAML` says what each is."""
+    """What `ESAdaptation` asks of an agent; `ESMAML` says what each is."""
 
     seed: int
-    statistics: Any
 
     @property
-    def round(self) -> int:
-        """See `ESMAML.round`."""
+    def episodes_per_update(self) -> int:
+        """See `ESMAML.episodes_per_update`."""
         ...
 
     @property
@@ -247,7 +259,7 @@ class Operator(Protocol):
         ...
 
 
-class Evolving:
+class ESAdaptation:
     """Adapts by trying out perturbed policies, one each episode.
 
     After as many steps as in training, perturbations shrink with the root of the
@@ -262,38 +274,35 @@ class Evolving:
     def __init__(self, agent: Operator, pivot: Tensor) -> None:
         self.agent = agent
         self.pivot = pivot
-        self.statistics = agent.statistics
         self.steps = itertools.count()
         self.returns: Tensor
         self.diverged: Tensor
         self._begin()
 
     @property
-    def round(self) -> int:
+    def episodes_per_update(self) -> int:
         """Episodes that are left of the present step."""
-        return self.agent.round - self.returns.shape[1]
+        return self.agent.episodes_per_update - self.returns.shape[1]
 
-    def act(self, percept: Percept) -> Tensor:
+    def act(self, time_step: TimeStep) -> Tensor:
         """Actions of the perturbed policies whose turn it is."""
         tried = self.returns.shape[1]
-        turn = self.directions[:, tried : tried + percept.reward.shape[1]]
-        policy = self.agent.tried(self.pivot, turn)
-        policy.statistics = self.statistics
-        return policy.act(percept)
+        turn = self.directions[:, tried : tried + time_step.reward.shape[1]]
+        actions: Tensor = self.agent.tried(self.pivot, turn).act(time_step)
+        return actions
 
-    def absorb(self, episodes: Episodes) -> None:
+    def update(self, episodes: Episodes) -> None:
         """Note the returns; with a whole round of them, move the pivot."""
         self.returns = torch.cat([self.returns, episodes.returns], 1)
         self.diverged = torch.cat([self.diverged, episodes.diverged], 1)
-        if self.round == 0:
+        if self.episodes_per_update == 0:
             self.pivot = self._moved()
             self._begin()
 
-    def deployed(self) -> Policy:
+    def policy(self) -> Policy:
         """The pivot, moved by what is known so far of the present step."""
-        policy = self.agent.policy(self._moved()[:, None])
-        policy.statistics = self.statistics
-        return policy
+        deployed: Policy = self.agent.policy(self._moved()[:, None])
+        return deployed
 
     def _begin(self) -> None:
         rows = len(self.pivot)
@@ -310,5 +319,5 @@ class Evolving:
             return self.pivot
         # All of a step together, in whatever parts they came: alone, one that blew up
         # would be its own worst.
-        returns = judged(self.returns, self.diverged)
+        returns = returns_with_diverged_as_worst(self.returns, self.diverged)
         return self.agent.moved(self.pivot, self.directions[:, :tried], returns)

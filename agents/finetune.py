@@ -1,13 +1,13 @@
-"""Adapting what domain randomisation found: two baselines without meta-learning.
+"""Adapting what domain randomization found: two baselines without meta-learning.
 
-Both train as `randomized` does, one policy over the train box, and know nothing of
-adaptation until they meet a robot. There they go on from its weights:
+Both train as `randomized` does, one policy over the train ranges, and know nothing of
+adaptation in training. On a new task they go on from its weights:
 
-    finetune          PPO of Stable-Baselines3 on the robot's own episodes
+    finetune          PPO of Stable-Baselines3 on the task's own episodes
     finetune-climb    the batch hill climbing of `hill-climb`, on perturbed weights
 
-They tell what meta-training is worth: `scratch`, `finetune` and `hill-climb` have the
-same adaptation from another start. Observations stay normalised as in training.
+They show what meta-training gains: `scratch`, `finetune` and `hill-climb` have the
+same adaptation from another start. Observations stay normalized as in training.
 """
 
 import math
@@ -18,42 +18,41 @@ import torch
 from torch import Tensor, nn
 
 from metarl.agents.baselines import PPOConfig, Randomized
-from metarl.agents.es_maml import Evolving
+from metarl.agents.es_maml import ESAdaptation
 from metarl.agents.hill_climb import climbed, perturbations
 from metarl.agents.tuning import (
+    PPOAdaptation,
+    PPOAdaptationConfig,
     Scales,
-    Tuning,
-    TuningConfig,
     actor,
     batched,
     new_policy,
     stacked,
 )
-from metarl.learning.normalisation import Moments
+from metarl.environment.episodes import TimeStep
+from metarl.learning.networks import Parameters
+from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import flatten
-from metarl.learning.policies import Parameters
-from metarl.world.environment import sizes
-from metarl.world.rollout import Percept
 
 
 @dataclass(frozen=True)
-class FinetuneConfig(TuningConfig, PPOConfig):
-    """Hyper-parameters of domain randomisation and of PPO on the target robot."""
+class FinetuneConfig(PPOAdaptationConfig, PPOConfig):
+    """Hyper-parameters of domain randomization and of PPO on the target task."""
 
     tuning_std: float = 0.6
-    """Least standard deviation with which it explores on the robot. A policy that
+    """Least standard deviation with which it explores on a new task. A policy that
     training made sure of itself would find nothing new there."""
 
 
 class Finetune(Randomized):
-    """The randomised policy, tuned to each robot by PPO."""
+    """The randomized policy, tuned to each task by PPO."""
 
     Config: ClassVar[type] = FinetuneConfig
 
-    def adaptation(self, tasks: int) -> Tuning:
+    def adaptation(self, tasks: int) -> PPOAdaptation:
         """Every task starts from the trained policy and value network."""
-        twin = self.copied()
-        layers = (*sizes(self.family), self.config.hidden, self.config.initial_std)
+        twin = self.snapshot()
+        layers = (*self.family.spec[:2], self.config.hidden, self.config.initial_std)
         policies = [new_policy(*layers, seed=0) for _ in range(tasks)]
         for policy in policies:
             policy.load_state_dict(twin.policy.state_dict())
@@ -62,13 +61,15 @@ class Finetune(Randomized):
         # The value network has learnt returns in these units.
         tensors, _ = self.state()
         variance = tensors.get("statistics/return/var", torch.ones(())).float()
-        scales = Scales(twin.moments(), Moments(torch.zeros(()), variance))
-        return Tuning(self.config, self.seed, policies, scales, shipped=twin)
+        scales = Scales(
+            twin.observation_normalizer(), Normalizer.of(torch.zeros(()), variance)
+        )
+        return PPOAdaptation(self.config, self.seed, policies, scales, deployed=twin)
 
 
 @dataclass(frozen=True)
 class FinetuneClimbConfig(PPOConfig):
-    """Hyper-parameters of domain randomisation and of hill climbing."""
+    """Hyper-parameters of domain randomization and of hill climbing."""
 
     trials: int = 5
     """Episodes of an adaptation step: the pivot's, and one of each perturbation."""
@@ -77,18 +78,18 @@ class FinetuneClimbConfig(PPOConfig):
 
 
 class FinetuneClimb(Randomized):
-    """The randomised policy's weights, moved by hill climbing; it acts by its mean."""
+    """The randomized policy's weights, moved by hill climbing; it acts by its mean."""
 
     Config: ClassVar[type] = FinetuneClimbConfig
 
-    def adaptation(self, tasks: int) -> Evolving:
+    def adaptation(self, tasks: int) -> ESAdaptation:
         """Starts from the trained weights for each task."""
         climber = Climber(self)
-        return Evolving(climber, climber.start.expand(tasks, -1))
+        return ESAdaptation(climber, climber.start.expand(tasks, -1))
 
 
 class Climber:
-    """Hill climbing on the weights of a policy network, as `Evolving` asks for it.
+    """Hill climbing on the weights of a policy network, as `ESAdaptation` asks for it.
 
     Args:
         agent: where it starts; later training is not seen.
@@ -96,17 +97,17 @@ class Climber:
 
     def __init__(self, agent: FinetuneClimb) -> None:
         self.seed = agent.seed
-        self.round = int(agent.config.trials)
+        self.episodes_per_update = int(agent.config.trials)
         self.trained_steps = 2  # as `hill-climb`, although nothing was trained for it
         self.sigma = agent.config.inner_sigma
-        self.statistics = agent.moments()
+        self.statistics = agent.observation_normalizer()
         self.network = actor(agent.policy)
         self.weights = stacked([self.network])
         self.start = flatten(self.weights)
 
     def directions(self, generator: torch.Generator, rows: int) -> Tensor:
         """Perturbations of one step, the first of them none, (rows, round, ...)."""
-        return perturbations(rows, self.round, len(self.start), generator)
+        return perturbations(rows, self.episodes_per_update, len(self.start), generator)
 
     def moved(self, pivot: Tensor, directions: Tensor, returns: Tensor) -> Tensor:
         """The best policy of those that were tried; the pivot where it is the best."""
@@ -129,19 +130,21 @@ class Climber:
 
 @dataclass
 class VectorActors:
-    """Deterministic policies, one for each task or for each robot."""
+    """Deterministic policies, one for each task or for each copy."""
 
     network: nn.Module
     """Gives the structure."""
     parameters: Parameters
     """Each (task, ...) or (task * copy, ...)."""
-    statistics: Moments
+    statistics: Normalizer
 
-    def act(self, percept: Percept) -> Tensor:
+    def act(self, time_step: TimeStep) -> Tensor:
         """Mean actions, (task, copy, action_size)."""
-        told = self.statistics.normalised(percept.observation)
+        observation = self.statistics(time_step.observation)
         rows = len(next(iter(self.parameters.values())))
         action = batched(
-            self.network, self.parameters, told.reshape(rows, -1, told.shape[-1])
+            self.network,
+            self.parameters,
+            observation.reshape(rows, -1, observation.shape[-1]),
         )
-        return action.view(*told.shape[:2], -1)
+        return action.view(*observation.shape[:2], -1)

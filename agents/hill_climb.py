@@ -1,4 +1,4 @@
-"""Hill climbing: adapt to a robot by keeping what works, however noisy its returns.
+"""Hill climbing: adapt by keeping what works, however noisy its returns.
 
 Song et al., "Rapidly adaptable legged robots via evolutionary meta-learning", 2020. The
 start is learnt as in ES-MAML; the operator that adapts is batch hill climbing:
@@ -39,7 +39,7 @@ class HillClimb(ESMAML):
 
     def directions(self, generator: torch.Generator, rows: int) -> Tensor:
         """Perturbations of one step, the first of them none, (rows, round, ...)."""
-        return perturbations(rows, self.round, len(self.start), generator)
+        return perturbations(rows, self.episodes_per_update, len(self.start), generator)
 
     def moved(self, pivot: Tensor, directions: Tensor, returns: Tensor) -> Tensor:
         """The best policy of those that were tried; the pivot where it is the best."""

@@ -1,7 +1,7 @@
 """MANN: a memory-augmented network, which writes what it met and looks it up later.
 
-Santoro et al., "Meta-learning with memory-augmented neural networks", 2016, as an agent
-that adapts by remembering (see RL2, whose training it shares). A recurrent controller
+Santoro et al., "Meta-learning with memory-augmented neural networks", 2016, as a
+memory-based agent (see RL2, whose training it shares). A recurrent controller
 reads an external memory by content and writes by least recently used access (LRUA):
 
     read weights     w_r = softmax(strength * cosine(key, slots))          by content
@@ -10,9 +10,9 @@ reads an external memory by content and writes by least recently used access (LR
     usage            w_u = decay w_u' + w_r + w_w     primes are of the step before
 
 The slot that was used least is emptied before it is written to. Memory and controller
-are kept across the episodes of a trial. The paper's steps are samples that differ. A
-robot's steps hardly do, and its trial has a thousand: so the controller runs several
-control steps between two accesses (``every``; 1 is the paper's).
+are kept across the episodes of a trial. The paper's steps are samples that differ.
+Control steps hardly do, and a trial has a thousand: so the controller runs several of
+them between two accesses (``every``; 1 is the paper's).
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from metarl.agents.rl2 import RL2, RL2Config
 from metarl.learning.recurrent import GRU
-from metarl.learning.trials import Memory, State, chosen
+from metarl.learning.recurrent_policy import Memory, State, chosen
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MANNConfig(RL2Config):
 
 
 class Slots(NamedTuple):
-    """An external memory of n robots."""
+    """External memories of n simulations."""
 
     content: Tensor
     """(n, slots, width)."""
@@ -119,7 +119,7 @@ class ExternalMemory(Memory):
     """A recurrent controller and its external memory.
 
     Args:
-        inputs: numbers that it is told a step.
+        inputs: numbers that it reads a step.
         config: sizes.
     """
 
@@ -145,21 +145,28 @@ class ExternalMemory(Memory):
         features, done = [], 0
         while done < inputs.shape[1]:
             hidden, since, found, *memory = state
-            # As many steps as none needs an access within: robots that wait for others
-            # fall behind, and then all take shorter runs.
+            # As many steps as none needs an access within: simulations that wait for
+            # others fall behind, and then all take shorter runs.
             steps = int((self.config.every - since).min())
-            told = inputs[:, done : done + steps]
-            known = found[:, None].expand(-1, told.shape[1], -1)
-            run, last = self.controller(torch.cat([told, known], -1), hidden)
-            done, since = done + told.shape[1], since + told.shape[1]
+            some = inputs[:, done : done + steps]
+            known = found[:, None].expand(-1, some.shape[1], -1)
+            run, last = self.controller(torch.cat([some, known], -1), hidden)
+            done, since = done + some.shape[1], since + some.shape[1]
             state = self.accessed((last, since, found, *memory))
             # What was just found counts from the step on that looked it up.
             known = torch.cat([known[:, 1:], state[2][:, None]], 1)
             features.append(torch.cat([run, known], -1))
         return torch.cat(features, 1), state
 
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Controller and findings after one step, and the state."""
+        hidden, since, found, *memory = state
+        hidden = self.controller.step(torch.cat([inputs, found], -1), hidden)
+        state = self.accessed((hidden, since + 1, found, *memory))
+        return torch.cat([hidden, state[2]], -1), state
+
     def accessed(self, state: State) -> State:
-        """The state after the robots whose turn it is wrote and read."""
+        """The state after a writing and a reading where one is due."""
         hidden, since, _, *slots = state
         due = since >= self.config.every
         if not due.any():
@@ -175,7 +182,7 @@ class ExternalMemory(Memory):
 
 
 class MANN(RL2):
-    """Learns what to write down about a robot, and when to look it up."""
+    """Learns what to write to an external memory, and when to read it."""
 
     Config: ClassVar[type] = MANNConfig
 

@@ -15,11 +15,12 @@ from typing import ClassVar
 
 import torch
 
-from metarl.agents.gradient import Batch, policy_gradient
 from metarl.agents.maml import MAML, MAMLConfig
-from metarl.family import TaskFamily
+from metarl.environment.family import TaskFamily
 from metarl.learning.agent import Metrics
-from metarl.learning.policies import Parameters
+from metarl.learning.networks import Learnt, Parameters
+from metarl.learning.optimization import flatten
+from metarl.learning.policy_gradient import Batch, policy_gradient
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,29 @@ class MetaSGD(MAML):
 
     def __init__(self, family: TaskFamily, config: MetaSGDConfig, seed: int) -> None:
         super().__init__(family, config, seed)
-        self.parameters |= {
-            f"rate/{name}": torch.full_like(p, config.inner_lr)
-            for name, p in self.parameters.items()
+        self.learnt["rate"] = {
+            name: torch.full_like(p, config.inner_lr)
+            for name, p in self.learnt["start"].items()
         }
 
     def inner_step(
-        self, learnt: Parameters, start: Parameters, batch: Batch, create_graph: bool
+        self,
+        learnt: Learnt,
+        parameters: Parameters,
+        batch: Batch,
+        second_order: bool = False,
     ) -> Parameters:
         """A policy gradient step of every task, each parameter at its own rate."""
-        gradient = policy_gradient(start, batch, create_graph)
-        return {n: p - learnt[f"rate/{n}"] * gradient[n] for n, p in start.items()}
-
-    def outer_step(self, batches: list[Batch], adapted: Parameters) -> Metrics:
-        """MAML's, on start and step sizes together."""
-        metrics = super().outer_step(batches, adapted)
-        rates = torch.cat(
-            [p.reshape(-1) for n, p in self.parameters.items() if "rate/" in n]
+        gradient, rate = (
+            policy_gradient(parameters, batch, second_order),
+            learnt["rate"],
         )
+        return {n: p - rate[n] * gradient[n] for n, p in parameters.items()}
+
+    def outer_step(self, batches: list[Batch]) -> Metrics:
+        """MAML's, on start and step sizes together."""
+        metrics = super().outer_step(batches)
+        rates = flatten(self.learnt["rate"])
         return {
             **metrics,
             "rate": float(rates.mean()),

@@ -1,131 +1,249 @@
-"""Meta networks: a robot's gradients become fast weights, kept in a memory.
+"""Meta networks: gradients of a task's episodes become fast weights, kept in a memory.
 
 Munkhdalai and Yu, "Meta networks", 2017. The policy has slow weights, learnt over all
-tasks, and fast weights, made for each robot from what its own episodes say. Each of its
+tasks, and fast weights, made for each task from its own episodes. Each of these
 episodes is an example j that is written to a memory as a key and a value:
 
     value   W*_j = g_j d(g_j)         g_j = gradient of its loss at the slow weights
     key     k_j  = mean over its steps of u(o)
 
-The meta learner d is one small network, shared by all weights, that is told the size
-and sign of a weight's gradient and answers with a step size. (The paper's answers with
-the fast weight itself. Policy gradients of single episodes are noise for the most part,
-and noise cancels where values are proportional to gradients.) To act on an observation
-o, the policy attends to the episodes in which the robot was in similar states, and each
-layer adds its fast path to the slow one:
+The meta learner d is one small network, shared by all weights, that reads the size and
+sign of a weight's gradient and returns a step size. (The paper's returns the fast
+weight itself. Policy gradients of single episodes are noise for the most part, and
+noise cancels where values are proportional to gradients.) To act on an observation o,
+the policy attends to the episodes that visited similar states, and each layer adds its
+fast path to the slow one:
 
     a   = softmax over j of sharpness * cosine(u(o), k_j)      W* = sum_j a_j W*_j
     h'  = tanh(W h + b) + tanh(W* h + b*)                      and without tanh at last
 
 The memory is read at every observation, as in the paper. A layer is linear in its
 weights, so the fast path is one matrix product over (episode, input) pairs, and the
-weights W* of an observation are never formed. (With 10 episodes in the memory, an outer
-step on half-cheetah takes three times as long as with one reading for each task.) An
-empty memory adds exactly nothing.
+weights W* of an observation are never formed. An empty memory adds exactly nothing.
 
-Slow weights, d and u learn by ProMP's outer objective through the memory; the support
-gradients themselves are held constant (first order). Robots explore with the slow
-weights alone, so that every example is on-policy. The paper's second meta learner,
-which makes fast weights for u too, is left out.
+Slow weights, d and u learn by ProMP's outer objective through the memory
+(`metarl.learning.proximal`); the support gradients themselves are held constant (first
+order). The slow weights alone explore, so that every example is on-policy. The paper's
+second meta learner, which makes fast weights for u too, is left out.
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from metarl.agents.gradient import Batch, surrogate
 from metarl.agents.lstm_optimizer import preprocessed
-from metarl.agents.promp import Gaussian, ProMP, ProMPConfig
-from metarl.errors import InputError
-from metarl.family import TaskFamily
-from metarl.learning.policies import (
+from metarl.environment.episodes import Episodes, TimeStep
+from metarl.environment.family import TaskFamily
+from metarl.learning.agent import Agent, Metrics
+from metarl.learning.distributions import (
     MIN_LOG_STD,
-    Parameters,
+    Gaussian,
     gaussian,
+    gaussian_parameters,
+)
+from metarl.learning.networks import (
+    Learnt,
+    Parameters,
+    learnt_from,
     leaves,
-    log_probability,
+    named,
     network,
     network_parameters,
-    policy_part,
+    stack,
 )
-from metarl.randomness import torch_generator
-from metarl.world.rollout import Episodes, Percept
+from metarl.learning.normalization import Normalizer
+from metarl.learning.optimization import adam_tensors, load_adam, tensors_of
+from metarl.learning.policy_gradient import Batch, make_batch, surrogate
+from metarl.learning.proximal import proximal_steps
+from metarl.learning.sampler import Sampler
+from metarl.learning.step_adaptation import StepAdaptation
+from metarl.tasks.randomness import torch_generator
 
 
 @dataclass(frozen=True)
-class MetaNetConfig(ProMPConfig):
-    """Hyper-parameters of meta networks."""
+class MetaNetConfig:
+    """Hyper-parameters of meta networks. Defaults: half-cheetah."""
 
-    later_step: float = 1.0
-    """Only 1: what is written to the memory is not scaled."""
+    inner_lr: float = 0.1
+    """Step size that the meta learner returns at first."""
+    inner_steps: int = 1
+    """Rounds of support in training."""
+    tasks: int = 10
+    """Tasks a meta-iteration."""
     episodes: int = 10
     """Episodes a task in each round: of support, and of query."""
-    inner_lr: float = 0.1
-    """Step size that the meta learner answers with at first."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of the policy's hidden layers."""
+    initial_std: float = 1.0
+    """Standard deviation of the first policy's exploration."""
+    discount: float = 0.99
+    """Discount factor."""
+    gae_lambda: float = 0.95
+    """Lambda of the generalized advantage estimates."""
+    deploy: Literal["sample", "mean"] = "mean"
+    """Whether the deployed policy explores or acts by its mean."""
+    outer_lr: float = 1e-3
+    """Step size of the outer Adam."""
+    outer_steps: int = 5
+    """Adam steps on the episodes of one iteration."""
+    clip: float = 0.3
+    """Clip range of the probability ratio at the adapted policies."""
+    kl_penalty: float = 5e-4
+    """Weight of the divergence from the policies that explore."""
+    max_gradient: float = 1.0
+    """An outer gradient longer than this is shortened."""
     units: int = 16
     """Hidden units of the meta learner."""
     key: int = 16
     """Numbers in a key."""
     sharpness: float = 5.0
-    """First sharpness of attention: 0 weighs all episodes alike."""
-    max_gradient: float = 1.0
-    """An outer gradient longer than this is shortened."""
+    """First sharpness of attention: 0 weighs all episodes equally."""
 
 
-class MetaNet(ProMP):
+@dataclass
+class Learner:
+    """What an adaptation changes: slow weights, and a memory of episodes."""
+
+    slow: Parameters
+    """Of a Gaussian policy, each (task, ...)."""
+    key: Tensor
+    """(task, episode, key)."""
+    known: Tensor
+    """1, or 0 where nothing of an episode counts, (task, episode)."""
+    fast: Parameters
+    """Fast weights that each episode gives, (task, episode, ...)."""
+
+
+def learner_at(slow: Parameters, key: int) -> Learner:
+    """One with an empty memory, for keys of so many numbers."""
+    layers = {name: p for name, p in slow.items() if name != "log_std"}
+    fast = {name: p.new_zeros(len(p), 0, *p.shape[1:]) for name, p in layers.items()}
+    empty = slow["log_std"].new_zeros(len(slow["log_std"]), 0)
+    return Learner(slow, empty[..., None].expand(-1, -1, key), empty, fast)
+
+
+def attention(learnt: Learnt, learner: Learner, observation: Tensor) -> Tensor:
+    """Weights of the episodes in the memory at observations, (task, n, episode)."""
+    query = nn.functional.normalize(network(learnt["key"], observation), dim=-1)
+    keys = nn.functional.normalize(learner.key, dim=-1)
+    known = learner.known[:, None]
+    score = learnt["sharpness"]["log"].exp() * query @ keys.mT
+    return torch.softmax(score.masked_fill(known == 0, -1e9), -1) * known
+
+
+def augmented(learnt: Learnt, learner: Learner, observation: Tensor) -> Gaussian:
+    """Actions of slow and fast weights together.
+
+    Args:
+        learnt: with the network of the keys and the sharpness.
+        learner: of every task.
+        observation: (task, n, observation_size).
+    """
+    weight = attention(learnt, learner, observation)
+    slow, fast = learner.slow, learner.fast
+    x, layers = observation, len(fast) // 2  # each has weights and biases
+    for layer in range(layers):
+        usual = x @ slow[f"weight{layer}"] + slow[f"bias{layer}"][:, None]
+        # sum_j a_j (x W*_j + b*_j): one product over pairs of episode and input.
+        pairs = (weight[..., None] * x[..., None, :]).flatten(-2)
+        quick = pairs @ fast[f"weight{layer}"].flatten(1, 2)
+        quick = quick + weight @ fast[f"bias{layer}"]
+        last = layer == layers - 1
+        x = usual + quick if last else torch.tanh(usual) + torch.tanh(quick)
+    return Gaussian(x, slow["log_std"].clamp(min=MIN_LOG_STD)[:, None])
+
+
+@dataclass
+class AugmentedPolicy:
+    """Acts with slow and fast weights, one policy and one memory per task."""
+
+    learnt: Learnt
+    learner: Learner
+    normalizer: Normalizer
+    explore: bool = True
+    """Sample actions; False acts by the mean."""
+
+    def act(self, time_step: TimeStep) -> Tensor:
+        """Actions, (task, copy, action_size)."""
+        observation = self.normalizer(time_step.observation)
+        actions = augmented(self.learnt, self.learner, observation)
+        return actions.sample(time_step.noise) if self.explore else actions.mean
+
+
+class MetaNet(Agent):
     """Learns slow weights, and how gradients become fast ones."""
 
     Config: ClassVar[type] = MetaNetConfig
+    kind: ClassVar[str] = "fast-weights"
+    retired_settings: ClassVar = {"later_step": 1.0}
 
     def __init__(self, family: TaskFamily, config: MetaNetConfig, seed: int) -> None:
         super().__init__(family, config, seed)
-        if config.later_step != 1:
-            raise InputError(
-                f"later_step={config.later_step:g} must be 1: what metanet writes to "
-                "its memory is not scaled."
-            )
+        start = gaussian_parameters(
+            *family.spec[:2],
+            config.hidden,
+            torch_generator(seed, "initial policy"),
+            config.initial_std,
+        )
         meta = network_parameters(
             (2, config.units, 1), torch_generator(seed, "meta learner"), last_scale=0.1
         )
-        keys = network_parameters(
-            (len(self.parameters["weight0"]), config.units, config.key),
+        # The first step size, whatever the gradient.
+        meta["bias1"].fill_(-config.inner_lr)
+        key = network_parameters(
+            (family.spec.observation_size, config.units, config.key),
             torch_generator(seed, "keys"),
         )
-        self.parameters |= {f"meta/{name}": p for name, p in meta.items()}
-        self.parameters |= {f"key/{name}": p for name, p in keys.items()}
-        # The first step size, whatever the gradient.
-        self.parameters["meta/bias1"].fill_(-config.inner_lr)
-        self.parameters["sharpness/log"] = torch.tensor(math.log(config.sharpness))
-        self.optimizer = self._adam()
-
-    def inner_step(
-        self, learnt: Parameters, start: Parameters, batch: Batch, create_graph: bool
-    ) -> Parameters:
-        """Write a round of episodes to the memory; gradients are constants."""
-        slow = policy_part(start)
-        gradients = self.told(slow, batch)
-        written = {
-            f"fast/{name}": g * network(part(learnt, "meta"), preprocessed(g))[..., 0]
-            for name, g in gradients.items()
+        self.learnt: Learnt = {
+            "start": start,
+            "meta": meta,
+            "key": key,
+            "sharpness": {"log": torch.tensor(math.log(config.sharpness))},
         }
-        mask = batch.mask.unflatten(1, (-1, self.family.horizon))
-        observation = batch.observation.unflatten(1, mask.shape[1:])
-        steps = mask.sum(-1)
-        keys = network(part(learnt, "key"), observation) * mask[..., None]
-        written["memory/key"] = keys.sum(-2) / steps.clamp(min=1)[..., None]
-        # An episode that blew up says nothing.
-        written["memory/known"] = (steps > 0).to(mask.dtype)
-        for name, new in written.items():
-            if name in start:
-                written[name] = torch.cat([start[name], new], 1)
-        reader = {n: p for n, p in learnt.items() if n.startswith(("key/", "sharp"))}
-        return {**slow, **reader, **written}
+        self.optimizer = self.adam()
 
-    def told(self, slow: Parameters, batch: Batch) -> Parameters:
-        """Gradient of each episode's loss at the slow weights, (task, episode, ...)."""
+    def train_step(self, sampler: Sampler) -> Metrics:
+        """Fill the memories of a batch of tasks, then several outer steps."""
+        config = self.config
+        tasks = sampler.tasks(config.tasks)
+        slow = stack(self.learnt["start"], len(tasks))
+        start = learner = learner_at(slow, config.key)
+        rounds, batches = [], []
+        for step in range(config.inner_steps + 1):
+            acting = start if step < config.inner_steps else learner
+            policy = AugmentedPolicy(self.learnt, acting, self.normalizer)
+            episodes = sampler.collect(tasks, config.episodes, policy, f"round {step}")
+            rounds.append(episodes)
+            batches.append(self.batch(episodes, acting))
+            if step < config.inner_steps:
+                learner = self.stepped(learner, batches[-1])
+        metrics = self.outer_step(batches)
+        for episodes in rounds:
+            self.normalizer.update(episodes.observation, episodes.mask)
+        return {
+            "return_before": float(rounds[0].returns.mean()),
+            "return_after": float(rounds[-1].returns.mean()),
+            "std": float(self.learnt["start"]["log_std"].exp().mean()),
+            **metrics,
+        }
+
+    def batch(self, episodes: Episodes, learner: Learner) -> Batch:
+        """A round of episodes that this learner collected, for the losses."""
+        return make_batch(
+            episodes,
+            self.normalizer,
+            lambda observation: augmented(self.learnt, learner, observation),
+            self.config.discount,
+            self.config.gae_lambda,
+        )
+
+    # -- inside: adapting to a task --------------------------------------------------
+
+    def gradients(self, slow: Parameters, batch: Batch) -> Parameters:
+        """Gradient of each episode's loss by the slow weights, (task, episode, ...)."""
         horizon = self.family.horizon
         episodes = batch.mask.shape[1] // horizon
         alone = Batch(
@@ -134,93 +252,94 @@ class MetaNet(ProMP):
         point = leaves({n: p.repeat_interleave(episodes, 0) for n, p in slow.items()})
         names = [name for name in point if name != "log_std"]
         with torch.enable_grad():
-            loss = surrogate(point, alone).sum()
+            loss = surrogate(gaussian(point, alone.observation), alone).sum()
             gradients = torch.autograd.grad(loss, [point[name] for name in names])
         return {
             name: g.unflatten(0, (-1, episodes))
             for name, g in zip(names, gradients, strict=True)
         }
 
-    def distribution(self, state: Parameters, observation: Tensor) -> Gaussian:
-        """Mean and log standard deviation of actions with slow and fast weights."""
-        return augmented(state, observation)
+    def inner_step(self, learnt: Learnt, learner: Learner, batch: Batch) -> Learner:
+        """Write a round of episodes of the slow weights to the memory."""
+        fast = {
+            name: g * network(learnt["meta"], preprocessed(g))[..., 0]
+            for name, g in self.gradients(learner.slow, batch).items()
+        }
+        mask = batch.mask.unflatten(1, (-1, self.family.horizon))
+        observation = batch.observation.unflatten(1, mask.shape[1:])
+        steps = mask.sum(-1)
+        keys = network(learnt["key"], observation) * mask[..., None]
+        key = keys.sum(-2) / steps.clamp(min=1)[..., None]
+        # An episode without a step that counts says nothing.
+        known = (steps > 0).to(mask.dtype)
+        return Learner(
+            learner.slow,
+            torch.cat([learner.key, key], 1),
+            torch.cat([learner.known, known], 1),
+            {n: torch.cat([p, fast[n]], 1) for n, p in learner.fast.items()},
+        )
 
-    def exploring(self, state: Parameters) -> Parameters:
-        """The slow weights, so that every example is on-policy."""
-        return policy_part(state)
+    @torch.no_grad()
+    def stepped(self, learner: Learner, batch: Batch) -> Learner:
+        """`inner_step` without a graph, for collecting and deploying."""
+        return self.inner_step(self.learnt, learner, batch)
 
-    def policy(self, state: Parameters, explore: bool = True) -> "AugmentedPolicy":
-        """What acts in a state of the adaptation."""
-        return AugmentedPolicy(state, explore)
+    # -- outside: learning how to adapt ------------------------------------------------
 
-    def batch(self, episodes: Episodes, parameters: Parameters) -> Batch:
-        """Episodes made ready for the losses, told by whom they were collected."""
-        batch = super().batch(episodes, policy_part(parameters))
-        with torch.no_grad():
-            distribution = self.distribution(parameters, batch.observation)
-        old = log_probability(*distribution, batch.action)
-        return replace(batch, old_log_probability=old)
+    def through_adaptation(
+        self, learnt: Learnt, batches: list[Batch]
+    ) -> list[Gaussian]:
+        """Actions of the policies of each round, differentiable by what is learnt."""
+        *supports, query = batches
+        slow = stack(learnt["start"], len(query.observation))
+        learner = learner_at(slow, self.config.key)
+        actions = []
+        for support in supports:
+            actions.append(gaussian(slow, support.observation))
+            learner = self.inner_step(learnt, learner, support)
+        return [*actions, augmented(learnt, learner, query.observation)]
 
+    def outer_step(self, batches: list[Batch]) -> Metrics:
+        """Several Adam steps through the memory; the last round is the query."""
+        return proximal_steps(
+            self.learnt,
+            self.optimizer,
+            lambda learnt: self.through_adaptation(learnt, batches),
+            batches,
+            self.config,
+        )
 
-def part(parameters: Parameters, prefix: str) -> Parameters:
-    """The entries under a prefix, without it."""
-    start = f"{prefix}/"
-    return {
-        name.removeprefix(start): p
-        for name, p in parameters.items()
-        if name.startswith(start)
-    }
+    def adam(self) -> torch.optim.Adam:
+        """A fresh optimizer of all that is learnt."""
+        return torch.optim.Adam(list(tensors_of(self.learnt)), lr=self.config.outer_lr)
 
+    # -- the contract ------------------------------------------------------------------
 
-def attention(state: Parameters, observation: Tensor) -> Tensor:
-    """Weights of the episodes in the memory, (task, n, episode).
+    def adaptation(self, tasks: int) -> StepAdaptation[Learner]:
+        """Every task begins with the slow weights and an empty memory."""
+        twin, config = self.snapshot(), self.config
+        start = learner_at(stack(twin.learnt["start"], tasks), config.key)
 
-    Args:
-        state: with a memory.
-        observation: (task, n, observation_size).
-    """
-    query = nn.functional.normalize(network(part(state, "key"), observation), dim=-1)
-    keys = nn.functional.normalize(state["memory/key"], dim=-1)
-    known = state["memory/known"][:, None]
-    score = state["sharpness/log"].exp() * query @ keys.mT
-    return torch.softmax(score.masked_fill(known == 0, -1e9), -1) * known
+        def step(learner: Learner, episodes: Episodes, before: int) -> Learner:
+            return twin.stepped(learner, twin.batch(episodes, start))
 
+        def policy(learner: Learner, explore: bool = True) -> AugmentedPolicy:
+            return AugmentedPolicy(twin.learnt, learner, twin.normalizer, explore)
 
-def augmented(state: Parameters, observation: Tensor) -> Gaussian:
-    """Means, (task, n, action_size), and log deviations of the augmented policy.
+        return StepAdaptation(
+            start,
+            config.episodes,
+            explore=lambda _: policy(start),
+            deploy=lambda learner: policy(learner, config.deploy == "sample"),
+            step=step,
+        )
 
-    Args:
-        state: slow weights, (task, ...), and a memory, if anything was written.
-        observation: (task, n, observation_size).
-    """
-    if "memory/key" not in state:
-        return gaussian(state, observation)
-    weight = attention(state, observation)
-    fast = part(state, "fast")
-    layers = sum(name.startswith("weight") for name in fast)
-    x = observation
-    for layer in range(layers):
-        slow = x @ state[f"weight{layer}"] + state[f"bias{layer}"][:, None]
-        # sum_j a_j (x W*_j + b*_j): one product over pairs of episode and input.
-        pairs = (weight[..., None] * x[..., None, :]).flatten(-2)
-        quick = pairs @ fast[f"weight{layer}"].flatten(1, 2)
-        quick = quick + weight @ fast[f"bias{layer}"]
-        last = layer == layers - 1
-        x = slow + quick if last else torch.tanh(slow) + torch.tanh(quick)
-    return x, state["log_std"].clamp(min=MIN_LOG_STD)
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that is learnt, and Adam."""
+        return named(self.learnt) | adam_tensors(self.optimizer), {}
 
-
-@dataclass
-class AugmentedPolicy:
-    """Acts with slow and fast weights, one policy and one memory per task."""
-
-    state: Parameters
-    explore: bool = True
-    """Sample actions; False acts by the mean."""
-
-    def act(self, percept: Percept) -> Tensor:
-        """Actions, (task, copy, action_size)."""
-        mean, log_std = augmented(self.state, percept.observation)
-        if not self.explore:
-            return mean
-        return mean + torch.exp(log_std).unsqueeze(-2) * percept.noise
+    def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.learnt = learnt_from(tensors, self.learnt)
+        self.optimizer = self.adam()
+        load_adam(self.optimizer, tensors)

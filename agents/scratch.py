@@ -1,12 +1,12 @@
-"""Learning from scratch: PPO of Stable-Baselines3 on the target robot alone.
+"""Learning from scratch: PPO of Stable-Baselines3 on the target task alone.
 
-What there is without meta-learning: nothing is trained before, each robot has a random
+What there is without meta-learning: nothing is trained before, each task has a random
 policy of its own, and every few episodes Stable-Baselines3's PPO (its policy, loss and
-optimiser) learns from them. All that it learns costs robot time.
+optimizer) learns from them. All of it costs robot time.
 
     episodes  ->  PPO update of each task's own policy  ->  episodes  ->  ...
 
-Observations and rewards are scaled by running moments of the robot's own episodes.
+Observations and rewards are scaled by running moments of the task's own episodes.
 `finetune` does the same from a policy that was trained before.
 """
 
@@ -15,14 +15,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from metarl.agents.tuning import Tuning, TuningConfig, new_policy
-from metarl.learning.agent import Agent, Metrics, Sampler
-from metarl.randomness import key
-from metarl.world.environment import sizes
+from metarl.agents.tuning import PPOAdaptation, PPOAdaptationConfig, new_policy
+from metarl.learning.agent import Agent, Metrics
+from metarl.learning.sampler import Sampler
+from metarl.tasks.randomness import key
 
 
 @dataclass(frozen=True)
-class ScratchConfig(TuningConfig):
+class ScratchConfig(PPOAdaptationConfig):
     """Hyper-parameters of learning from scratch."""
 
     hidden: tuple[int, ...] = (64, 64)
@@ -32,19 +32,20 @@ class ScratchConfig(TuningConfig):
 
 
 class Scratch(Agent):
-    """PPO on each robot alone, from random weights."""
+    """PPO on each task alone, from random weights."""
 
     Config: ClassVar[type] = ScratchConfig
+    kind: ClassVar[str] = "baseline"
     trains = False
-    normalises = True
+    normalizes = True
 
     def train_step(self, sampler: Sampler) -> Metrics:
-        """Nothing: whatever it learns, it learns on the target robot."""
+        """Nothing: whatever it learns, it learns on the target task."""
         return {}
 
-    def adaptation(self, tasks: int) -> "Tuning":
+    def adaptation(self, tasks: int) -> "PPOAdaptation":
         """A random policy for each task."""
-        observation_size, action_size = sizes(self.family)
+        observation_size, action_size, _ = self.family.spec
         policies = [
             new_policy(
                 observation_size,
@@ -55,7 +56,7 @@ class Scratch(Agent):
             )
             for task in range(tasks)
         ]
-        return Tuning(self.config, self.seed, policies)
+        return PPOAdaptation(self.config, self.seed, policies)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Nothing."""

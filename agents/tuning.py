@@ -1,7 +1,7 @@
-"""PPO of Stable-Baselines3 on the target robot, for `scratch` and `finetune`.
+"""PPO of Stable-Baselines3 on the target task, for `scratch` and `finetune`.
 
 Each task has a policy of its own. Every few episodes Stable-Baselines3's PPO (its
-policy, loss and optimiser) learns from them. All tasks act in one batch.
+policy, loss and optimizer) learns from them. All tasks act in one batch.
 """
 
 import math
@@ -17,26 +17,22 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from metarl.agents.baselines import architecture, refusing_nan, seeded
+from metarl.environment.collect import one_torch_thread
+from metarl.environment.episodes import Episodes, Policy, TimeStep, concatenate
+from metarl.environment.gymnasium import action_space, observation_space
 from metarl.learning import estimators
-from metarl.learning.normalisation import Moments
-from metarl.learning.policies import Parameters, log_probability
-from metarl.randomness import key
-from metarl.world.faces import action_space, observation_space
-from metarl.world.rollout import (
-    Episodes,
-    Percept,
-    Policy,
-    concatenate,
-    one_torch_thread,
-)
+from metarl.learning.distributions import Gaussian
+from metarl.learning.networks import Parameters
+from metarl.learning.normalization import Normalizer
+from metarl.tasks.randomness import key
 
 
 @dataclass(frozen=True)
-class TuningConfig:
-    """Hyper-parameters of PPO on the target robot."""
+class PPOAdaptationConfig:
+    """Hyper-parameters of PPO on the target task."""
 
     episodes: int = 5
-    """Episodes of the robot between updates."""
+    """Episodes of each task between updates."""
     tuning_epochs: int = 10
     """Passes over the episodes in an update."""
     tuning_minibatches: int = 4
@@ -48,7 +44,7 @@ class TuningConfig:
     discount: float = 0.99
     """Discount factor."""
     gae_lambda: float = 0.95
-    """Lambda of the generalised advantage estimates."""
+    """Lambda of the generalized advantage estimates."""
 
 
 def new_policy(
@@ -69,12 +65,12 @@ def new_policy(
 
 
 def actor(policy: ActorCriticPolicy) -> nn.Module:
-    """The network from normalised observations to the mean action."""
+    """The network from normalized observations to the mean action."""
     return nn.Sequential(policy.mlp_extractor.policy_net, policy.action_net)
 
 
 def critic(policy: ActorCriticPolicy) -> nn.Module:
-    """The network from normalised observations to the value."""
+    """The network from normalized observations to the value."""
     return nn.Sequential(policy.mlp_extractor.value_net, policy.value_net)
 
 
@@ -100,36 +96,39 @@ class Actors:
 
     Args:
         policies: one for each task; later changes to them are not seen.
-        moments: normalise observations.
+        normalizer: of observations.
     """
 
-    def __init__(self, policies: list[ActorCriticPolicy], moments: Moments) -> None:
+    def __init__(
+        self, policies: list[ActorCriticPolicy], normalizer: Normalizer
+    ) -> None:
         self.network = actor(policies[0])
         self.parameters = stacked([actor(policy) for policy in policies])
         self.log_std = torch.stack([policy.log_std.detach() for policy in policies])
-        self.moments = moments
+        self.normalizer = normalizer
 
-    def mean(self, observation: Tensor) -> Tensor:
-        """Mean actions, (task, n, action_size)."""
-        told = self.moments.normalised(observation)
-        return batched(self.network, self.parameters, told)
+    def actions(self, observation: Tensor) -> Gaussian:
+        """What it does on observations, (task, n, observation_size)."""
+        normalized = self.normalizer(observation)
+        mean = batched(self.network, self.parameters, normalized)
+        return Gaussian(mean, self.log_std[:, None])
 
-    def explore(self, percept: Percept) -> Tensor:
+    def explore(self, time_step: TimeStep) -> Tensor:
         """Actions with noise, (task, copy, action_size)."""
-        return self.act(percept) + self.log_std.exp()[:, None] * percept.noise
+        return self.actions(time_step.observation).sample(time_step.noise)
 
-    def act(self, percept: Percept) -> Tensor:
+    def act(self, time_step: TimeStep) -> Tensor:
         """Mean actions, (task, copy, action_size)."""
-        return self.mean(percept.observation)
+        return self.actions(time_step.observation).mean
 
 
 @dataclass(frozen=True)
 class Scales:
     """Running moments of each task, by which observations and rewards are scaled."""
 
-    observation: Moments
+    observation: Normalizer
     """Each (task, 1, observation_size), or what broadcasts to it."""
-    returns: Moments
+    returns: Normalizer
     """Of discounted returns, each (task, 1, 1), or what broadcasts to it."""
     steps: Tensor = field(default_factory=lambda: torch.zeros(()))
     """Steps that they were taken from, (task, 1, 1)."""
@@ -137,7 +136,7 @@ class Scales:
     @classmethod
     def unknown(cls) -> "Scales":
         """Before the first episode: nothing is scaled."""
-        unit = Moments(torch.zeros(()), torch.ones(()))
+        unit = Normalizer.of(torch.zeros(()), torch.ones(()))
         return cls(unit, unit)
 
     def extended(self, episodes: Episodes, discount: float) -> "Scales":
@@ -146,12 +145,12 @@ class Scales:
         steps = mask.sum(1, keepdim=True)
         share = steps / (self.steps + steps).clamp(min=1)
 
-        def pooled(known: Moments, values: Tensor) -> Moments:
+        def pooled(known: Normalizer, values: Tensor) -> Normalizer:
             weight = mask / steps.clamp(min=1)
             mean = (values * weight).sum(1, keepdim=True)
             variance = ((values - mean).square() * weight).sum(1, keepdim=True)
             apart = share * (1 - share) * (mean - known.mean).square()
-            return Moments(
+            return Normalizer.of(
                 (1 - share) * known.mean + share * mean,
                 (1 - share) * known.variance + share * variance + apart,
             )
@@ -164,60 +163,60 @@ class Scales:
         )
 
 
-class Tuning:
+class PPOAdaptation:
     """Adapts by PPO: each task's own policy is updated whenever a round is in.
 
-    What it ships in the middle of a round is the policy of the last whole one: PPO on
+    What it deploys in the middle of a round is the policy of the last whole one: PPO on
     an episode or two would follow their noise.
 
     Args:
         config: says how to update.
         seed: of the order of minibatches.
         policies: one for each task; they are changed.
-        scales: of observations and rewards; default: those of the robot's episodes.
-        shipped: before the first update; default: the policies.
+        scales: of observations and rewards; default: those of the task's own episodes.
+        deployed: before the first update; default: the policies.
     """
 
     def __init__(
         self,
-        config: TuningConfig,
+        config: PPOAdaptationConfig,
         seed: int,
         policies: list[ActorCriticPolicy],
         scales: Scales | None = None,
-        shipped: Policy | None = None,
+        deployed: Policy | None = None,
     ) -> None:
         self.config, self.seed = config, seed
         self.policies = policies
         self.frozen = scales is not None
         self.scales = scales or Scales.unknown()
         self.actors = Actors(policies, self.scales.observation)
-        self.shipped = shipped or self.actors
+        self.deployed = deployed or self.actors
         self.learner = self._learner()
         self.updates = 0
         self.waiting: list[Episodes] = []
 
     @property
-    def round(self) -> int:
+    def episodes_per_update(self) -> int:
         """Episodes missing until the next update."""
         seen = sum(part.reward.shape[1] for part in self.waiting)
         return max(1, int(self.config.episodes) - seen)
 
-    def act(self, percept: Percept) -> Tensor:
+    def act(self, time_step: TimeStep) -> Tensor:
         """Sample from the current policies."""
-        return self.actors.explore(percept)
+        return self.actors.explore(time_step)
 
-    def absorb(self, episodes: Episodes) -> None:
+    def update(self, episodes: Episodes) -> None:
         """Keep the episodes; update once the round is full."""
-        full = episodes.reward.shape[1] >= self.round
+        full = episodes.reward.shape[1] >= self.episodes_per_update
         self.waiting.append(episodes)
         if full:
             with one_torch_thread():
                 self._update()
             self.waiting = []
 
-    def deployed(self) -> Policy:
+    def policy(self) -> Policy:
         """The policies after the last update, by their means."""
-        return self.shipped
+        return self.deployed
 
     def _update(self) -> None:
         """One PPO update of every task on the waiting episodes."""
@@ -226,26 +225,22 @@ class Tuning:
         mask = episodes.mask
         observation = episodes.observation.flatten(1, 2)
         # By the policies that acted, whatever the scales become.
-        old = log_probability(
-            self.actors.mean(observation),
-            self.actors.log_std,
-            episodes.action.flatten(1, 2),
-        )
+        old = self.actors.actions(observation).log_prob(episodes.action.flatten(1, 2))
         if not self.frozen:
             self.scales = self.scales.extended(episodes, discount)
         scales = self.scales
-        told = scales.observation.normalised(observation)
+        normalized = scales.observation(observation)
 
         network = critic(self.policies[0])
         parameters = stacked([critic(policy) for policy in self.policies])
-        value = batched(network, parameters, told).view_as(mask)
+        value = batched(network, parameters, normalized).view_as(mask)
         # As Stable-Baselines3 does, the horizon is not taken for an end.
         final = torch.cat([cast(Tensor, p.final_observation) for p in self.waiting], 1)
-        after = batched(network, parameters, scales.observation.normalised(final))
+        after = batched(network, parameters, scales.observation(final))
         after = discount * after * ~episodes.terminated[..., None]
         last = (episodes.length - 1).clamp(min=0)[..., None]
         reward = episodes.reward / torch.sqrt(scales.returns.variance + 1e-8)
-        advantage = estimators.generalised_advantages(
+        advantage = estimators.generalized_advantages(
             reward.scatter_add(-1, last, after),
             value,
             mask,
@@ -253,7 +248,7 @@ class Tuning:
             self.config.gae_lambda,
         )
         columns = {
-            "observations": told,
+            "observations": normalized,
             "actions": episodes.action.flatten(1, 2),
             "values": value.flatten(1),
             "log_probs": old,
@@ -268,7 +263,7 @@ class Tuning:
                 key(self.seed, "tuning", task, self.updates),
             )
         self.updates += 1
-        self.actors = self.shipped = Actors(self.policies, scales.observation)
+        self.actors = self.deployed = Actors(self.policies, scales.observation)
 
     def _train(
         self, policy: ActorCriticPolicy, columns: dict[str, Tensor], seed: int
@@ -292,7 +287,7 @@ class Tuning:
         learner.logger.name_to_value.clear()
 
     def _learner(self) -> PPO:
-        """PPO without robots: it is lent policies and filled buffers."""
+        """PPO without environments: it is given policies and filled buffers."""
         config, policy = self.config, self.policies[0]
         ppo = PPO(
             "MlpPolicy",

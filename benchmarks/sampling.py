@@ -10,6 +10,7 @@ same robot with random actions. Absolute speeds are this machine's; ratios carry
 
 import statistics
 import time
+import unittest.mock
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,16 @@ import numpy as np
 import torch
 import tyro
 
-from metarl.files import replacing
-from metarl.learning.policies import GaussianPolicy, gaussian_parameters, stack
-from metarl.randomness import torch_generator
-from metarl.registry import make_family
+from metarl.environment.collect import collect, one_torch_thread
+from metarl.environment.environment import Environment
+from metarl.environment.registry import make_family
+from metarl.learning.distributions import gaussian_parameters
+from metarl.learning.networks import stack
+from metarl.learning.normalization import Normalizer
+from metarl.learning.policies import GaussianPolicy
+from metarl.runs.files import replacing
 from metarl.runs.folder import commit
-from metarl.world.environment import Environment, sizes
-from metarl.world.rollout import collect, one_torch_thread
+from metarl.tasks.randomness import torch_generator
 
 ENVIRONMENT = "HalfCheetah-v5"
 
@@ -59,11 +63,13 @@ def main(arguments: Arguments) -> None:
     tasks = family.tasks("far", arguments.tasks)
     environment = Environment(family, tasks, arguments.copies)
     parameters = gaussian_parameters(
-        *sizes(family), (64, 64), torch_generator("benchmark")
+        *family.spec[:2], (64, 64), torch_generator("benchmark")
     )
-    policy = GaussianPolicy(stack(parameters, arguments.tasks))
+    plain = Normalizer(family.spec.observation_size, enabled=False)
+    policy = GaussianPolicy(stack(parameters, arguments.tasks), plain)
+    inputs = recorded(environment, policy)
     measured: dict[str, Callable[[], float]] = {
-        "bare mujoco.batch": lambda: bare(environment),
+        "bare mujoco.batch": lambda: bare(environment, inputs),
         "metarl closed loop": lambda: closed_loop(environment, policy),
     }
     if arguments.peers and cheetah and arguments.timing == "v5":
@@ -79,22 +85,41 @@ def main(arguments: Arguments) -> None:
             file.write_text(table)
 
 
-def bare(environment: Environment) -> float:
-    """Control steps a second of stepping alone, with actions drawn beforehand."""
+INPUTS = ("ctrl", "qfrc_applied", "xfrc_applied")
+"""What a family may write before a step."""
+Inputs = list[tuple[torch.Tensor | None, dict[str, torch.Tensor]]]
+
+
+def recorded(environment: Environment, policy: GaussianPolicy) -> Inputs:
+    """What the simulation is given in each step of a closed loop, and who steps.
+
+    Robots that fall are dearer to simulate than those that stand, so that bare stepping
+    has to meet the same states.
+    """
+    sim, inputs = environment.sim, Inputs()
+    step = sim.step
+
+    def noting(active: torch.Tensor | None = None) -> None:
+        inputs.append((active, {n: getattr(sim, n).clone() for n in INPUTS}))
+        step(active)
+
+    with unittest.mock.patch.object(sim, "step", noting):
+        collect(environment, policy, seed=0)
+    return inputs
+
+
+def bare(environment: Environment, inputs: Inputs) -> float:
+    """Control steps a second of the same steps without anything between them."""
     environment.reset(0)
-    sim = environment.sim
-    generator = torch_generator("actions")
-    steps = environment.family.horizon
-    actions = torch.rand(
-        steps, environment.n, environment.action_size, generator=generator
-    )
-    actions = 2 * actions.double() - 1
+    sim, made = environment.sim, 0
     began = time.perf_counter()
     with one_torch_thread():
-        for action in actions:
-            sim.ctrl.copy_(action)
-            sim.step()
-    return steps * environment.n / (time.perf_counter() - began)
+        for active, written in inputs:
+            for name, value in written.items():
+                getattr(sim, name).copy_(value)
+            sim.step(active)
+            made += environment.n if active is None else int(active.sum())
+    return made / (time.perf_counter() - began)
 
 
 def closed_loop(environment: Environment, policy: GaussianPolicy) -> float:
@@ -123,7 +148,7 @@ def peers() -> dict[str, Callable[[], float]]:
     try:
         import envpool
     except ImportError:
-        print("EnvPool is not installed: pip install 'metarl[bench]'")
+        print("EnvPool is not installed: pip install 'metarl-suite[bench]'")
         return found
     # EnvPool cannot give each environment dynamics of its own.
     pool = envpool.make_gymnasium(ENVIRONMENT, num_envs=400, num_threads=cores)

@@ -5,7 +5,7 @@ if __name__ != "metarl.envs":
 
 
 def plugin() -> dict[str, dict[str, str]]:
-    """What this package registers: see `metarl.registry`."""
+    """What this package registers: see `metarl.environment.registry`."""
     return {
         "families": {
             "point-goal": "metarl.envs.navigation.point:PointGoal",

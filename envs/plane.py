@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
-from metarl.world.simulation import Simulation
+from metarl.simulation.protocol import Simulation
 
 
 def polar(distance: Tensor | float, bearing: Tensor | float) -> Tensor:
     """The place at a distance in m and a bearing in rad from the origin, (..., 2)."""
     distance, bearing = (
-        torch.as_tensor(value, dtype=torch.float64) for value in (distance, bearing)
+        value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+        for value in (distance, bearing)
     )
     return torch.stack([distance * bearing.cos(), distance * bearing.sin()], -1)
 

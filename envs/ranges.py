@@ -1,30 +1,39 @@
-"""Short ways to write the ranges of parameters."""
+"""Short ways to write parameters whose held-out shells lie around the train range."""
 
 from typing import Any
 
-from metarl.parameters import Parameter
+from metarl.tasks.parameter import Interval, Parameter
 
 
-def both(nominal: Any, bounds: tuple[float, ...], **more: Any) -> Parameter:
-    """A parameter with shells on both sides: far, near, train, near, far.
-
-    Args:
-        nominal: value of the robot as its data sheet describes it.
-        bounds: the six bounds of these five ranges, in ascending order.
-        more: of `Parameter`.
-    """
-    a, b, c, d, e, f = bounds
-    near, far = ((b, c), (d, e)), ((a, b), (e, f))
-    return Parameter(nominal, train=(c, d), near=near, far=far, **more)
-
-
-def above(nominal: Any, bounds: tuple[float, ...], **more: Any) -> Parameter:
-    """A parameter with shells on its upper side: train, near, far.
+def both(
+    nominal: Any, *, train: Interval, near: Interval, far: Interval, **more: Any
+) -> Parameter:
+    """A parameter with shells on both sides of its train range.
 
     Args:
         nominal: value of the robot as its data sheet describes it.
-        bounds: the four bounds of these three ranges, in ascending order.
+        train: train range.
+        near: outer bounds of the near shell, which reaches to the train range.
+        far: outer bounds of the far shell, which reaches to the near one.
         more: of `Parameter`.
     """
-    a, b, c, d = bounds
-    return Parameter(nominal, train=(a, b), near=(b, c), far=(c, d), **more)
+    (a, f), (b, e), (c, d) = far, near, train
+    return Parameter(
+        nominal, train=train, near=((b, c), (d, e)), far=((a, b), (e, f)), **more
+    )
+
+
+def above(
+    nominal: Any, *, train: Interval, near: float, far: float, **more: Any
+) -> Parameter:
+    """A parameter with shells above its train range.
+
+    Args:
+        nominal: value of the robot as its data sheet describes it.
+        train: train range.
+        near: upper bound of the near shell, which begins at the train range.
+        far: upper bound of the far shell, which begins at the near one.
+        more: of `Parameter`.
+    """
+    _, high = train
+    return Parameter(nominal, train=train, near=(high, near), far=(near, far), **more)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metarl.engine import mujoco
+from metarl.simulation.engine import mujoco
 
 Colour = tuple[float, float, float, float]
 
@@ -73,6 +73,6 @@ def add_part(
     contype: int = 0,
     **more: Any,
 ) -> None:
-    """Add a geom; it neither weighs nor touches anything unless told."""
+    """Add a geom; without mass and contacts by default."""
     more |= {"mass": mass, "contype": contype, "conaffinity": 0}
     body.add_geom(type=kind, size=size, material=material, **more)

@@ -1,15 +1,15 @@
-"""An arm that grasps something it has never held.
+"""An arm grasps an object outside its train ranges.
 
     python experiments/grasp_unknown_objects.py            # resumable
     python experiments/grasp_unknown_objects.py --quick    # to see it run
 
-A cell that was planned for boxes of 200 g gets a slippery capsule of 600 g whose weight
-is off its middle, and the camera is wrong by 2 cm. Training met no capsule, nothing as
-heavy and nothing as slippery. The default agent tunes one policy for all robots with
-PPO on the cell's own tries; `--agent maml` meta-learns instead.
+A cell planned for boxes of 200 g gets a slippery capsule of 600 g with its centre of
+mass off the middle, and the camera is off by 2 cm. Training has no capsule, no object
+as heavy and none as slippery. The default agent is domain randomization followed by PPO
+on the cell's own episodes; `--agent maml` meta-learns instead.
 """
 
-from story import tell
+from metarl.studies.story import tell
 
 CELL = {
     "mass": 0.6,

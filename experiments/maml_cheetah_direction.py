@@ -1,27 +1,12 @@
-"""The half-cheetah forward/backward row of the MAML paper, beside its own numbers.
+"""`metarl paper cheetah-direction`: the half-cheetah row of the MAML paper.
 
-    python experiments/maml_cheetah_direction.py            # three seeds, resumable
-    python experiments/maml_cheetah_direction.py --quick    # a minute, to see it run
-
-Timing (rllab: 0.01 s, one physics step), reward (direction x velocity - 0.05 |a|^2) and
-horizon (200) are the paper's.
+python experiments/maml_cheetah_direction.py           # resumable
+python experiments/maml_cheetah_direction.py --quick   # to see it run
 """
 
-from maml_paper import Row, reproduce
+import sys
 
-ROW = Row(
-    "Half-cheetah forward/backward",
-    "cheetah-direction",
-    paper={
-        "MAML (paper)": (-50.7, 293.2, 313.5, 315.7),
-        "pretrained (paper)": (-43.0, -24.8, -12.9, 19.6),
-        "random (paper)": (-35.7, 21.8, 62.3, 86.2),
-    },
-    oracle=442.7,
-    paper_steps="32M",
-    agent_config={"gae_lambda": 1.0},
-    family_options={"timing": "rllab", "horizon": 200},
-)
+from metarl.cli import main
 
 if __name__ == "__main__":
-    reproduce(ROW, __doc__, steps=16_000_000)
+    sys.exit(main(["paper", "cheetah-direction", *sys.argv[1:]]))

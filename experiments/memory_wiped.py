@@ -3,15 +3,13 @@
     python experiments/memory_wiped.py           # on the leaderboard's runs; resumable
     python experiments/memory_wiped.py --quick   # a minute, to see it run
 
-The leaderboard judges what episodes teach. An agent with a memory learns at every step:
-the first episode on a robot ends with a policy that knows it, so the return before any
-episode holds most of what is learnt. Here the same policy also runs with its memory
-emptied before every step, on the same robots, initial states and noise. What is lost
-is what the memory was worth.
+The leaderboard measures what episodes teach. A memory-based agent learns at every step:
+at the end of its first episode its recurrent state already depends on the task, so the
+return before any episode holds most of what is learnt. Here the same policy also runs
+with its memory emptied before every step, on the same tasks, initial states and noise.
+The difference is what the memory adds.
 """
 
-import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,20 +17,24 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from leaderboard import rounded, trained_run
-from leaderboard_page import with_interval
 from torch import Tensor
 
 import metarl
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environments
+from metarl.environment.episodes import Policy, TimeStep
+from metarl.environment.family import TaskFamily
 from metarl.evaluation.statistics import interval
-from metarl.family import TaskFamily
-from metarl.files import read_json, replacing, write_json
-from metarl.learning.normalised import Normalised, NormalisedPolicy
-from metarl.learning.trials import MemoryNetwork, Rememberer
-from metarl.randomness import key
+from metarl.learning.adapt import adapt
+from metarl.learning.normalization import Normalizer
+from metarl.learning.recurrent_policy import RecurrentPolicy, RecurrentRollout
+from metarl.runs.files import read_json, replacing, write_json
 from metarl.runs.folder import commit
-from metarl.world.environment import Environment
-from metarl.world.rollout import Percept, Policy, collect
+from metarl.studies.cells import rounded
+from metarl.studies.command import command_line
+from metarl.studies.leaderboard import trained_run
+from metarl.studies.leaderboard_page import with_interval
+from metarl.tasks.randomness import key
 
 EPISODES = 4
 """Of adaptation, before the last column: as many as a trial of training keeps."""
@@ -45,12 +47,12 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """Judge trained memories on new robots, once emptied before every step."""
+    """Evaluate trained memories on held-out tasks, once emptied before every step."""
 
     families: tuple[str, ...] = ("point-goal", "cheetah-direction")
     """Families."""
     agents: tuple[str, ...] = ("rl2", "mann")
-    """Agents with a memory."""
+    """Memory-based agents."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """A run of each for every seed."""
     out: Path = Path("runs/leaderboard")
@@ -62,9 +64,9 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Judge what is missing, then write the table."""
+    """Evaluate what is missing, then write the table."""
     results = arguments.out / "quick-memory" if arguments.quick else arguments.results
-    command = shlex.join(["python", *sys.argv])
+    command = command_line()
     for seed in arguments.seeds:
         for family in arguments.families:
             for agent in arguments.agents:
@@ -84,61 +86,58 @@ def run_cell(
     """Returns of one agent without its memory, in a first episode and a later one."""
     run = trained_run(family, agent, seed, arguments.out, command, arguments.quick)
     tasks, copies = (4, 1) if arguments.quick else (32, 4)
-    judged = judge(*metarl.load(run), tasks, copies)
-    return {"command": command, "commit": commit(), **judged}
+    returns = compare(*metarl.load(run), tasks, copies)
+    return {"command": command, "commit": commit(), **returns}
 
 
-def judge(
+def compare(
     family: TaskFamily, agent: Any, tasks: int, copies: int
 ) -> dict[str, list[float]]:
-    """Mean return of each robot for each column of the table."""
-    robots = family.tasks("interpolation", tasks)
-    many = Environment(family, robots, copies)
-    single = Environment(family, robots)
+    """Mean return of each task for each column of the table."""
+    held_out = family.tasks("interpolation", tasks)
+    environments = Environments(family, agent.observes_task)
 
     def returns(policy: Policy) -> list[float]:
-        query = collect(many, policy, key(0, "evaluation", "query"))
+        environment = environments(held_out, copies)
+        query = collect(environment, policy, key(0, "evaluation", "query"))
         return rounded(query.returns.double().mean(1).tolist())
 
-    adaptation = agent.adaptation(tasks)
-    found = {
-        "wiped": returns(wiped(agent)),
-        "first": returns(adaptation.deployed()),
-    }
-    for done in range(EPISODES):
-        support = key(0, "evaluation", "support", done)
-        adaptation.absorb(collect(single, adaptation, support))
-    return {**found, "later": returns(adaptation.deployed())}
-
-
-def wiped(agent: Any) -> Policy:
-    """The agent's policy without a memory, told observations as the agent is."""
-    if isinstance(agent, Normalised):
-        return NormalisedPolicy(wiped(agent.agent), agent.statistics)
-    return Wiped(agent.network)
+    first, later = (
+        returns(point.policy)
+        for point in adapt(
+            agent.adaptation(tasks),
+            environments,
+            held_out,
+            (0, EPISODES),
+            (0, "evaluation", "support"),
+        )
+    )
+    wiped = Wiped(agent.network, agent.normalizer)
+    return {"wiped": returns(wiped), "first": first, "later": later}
 
 
 @dataclass
 class Wiped:
-    """A policy with memory to which every step is the first of a trial."""
+    """A recurrent policy to which every step is the first of a trial."""
 
-    network: MemoryNetwork
+    network: RecurrentPolicy
+    normalizer: Normalizer
 
-    def act(self, percept: Percept) -> Tensor:
-        """Actions of an empty memory, which is told no reward either."""
-        fresh = Rememberer(self.network, *percept.reward.shape)
-        return fresh.act(percept._replace(begins=torch.ones_like(percept.begins)))
+    def act(self, time_step: TimeStep) -> Tensor:
+        """Actions of an empty memory, without the last action and reward either."""
+        fresh = RecurrentRollout(self.network, self.normalizer, *time_step.reward.shape)
+        return fresh.act(time_step._replace(first=torch.ones_like(time_step.first)))
 
 
 def make_table(results: Path, arguments: Arguments, command: str) -> str:
-    """Mean returns over seeds and robots, as markdown."""
+    """Mean returns over seeds and tasks, as markdown."""
     head = list(COLUMNS.values())
     lines = [
         "# What a memory learns within an episode",
         "",
-        "Mean return on robots from the train box that were never met, with 95 %",
-        "bootstrap intervals over seeds, then robots. Without memory: the same policy,",
-        "its memory emptied before every step.",
+        "Mean return on held-out tasks in the train ranges, with 95 % bootstrap",
+        "intervals over seeds, then tasks. Without memory: the same policy, its memory",
+        "emptied before every step.",
         "",
         f"Command: `{command}`",
         "",

@@ -5,7 +5,7 @@ python experiments/quickstart.py --seed 1
 
 import tyro
 
-from metarl.demo import demo
+from metarl.cli.demo import demo
 
 if __name__ == "__main__":
     tyro.cli(demo)

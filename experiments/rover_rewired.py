@@ -1,20 +1,20 @@
-"""A rover whose motors were swapped, on tyres that slip.
+"""A rover whose motors are swapped, on tyres that slip.
 
     python experiments/rover_rewired.py            # resumable
     python experiments/rover_rewired.py --quick    # to see it run
 
-After a repair each command drives the other wheel, one motor is stronger than any in
-training and the other one weaker, and the tyres are worn. The rover sees its goal, but
-neither its wheels nor its own speed: only by moving can it find out. It has met swapped
-motors in training, but never on so little grip. At first it drives away. The default
-agent goes on from its returns, by gradient steps from a meta-trained start: after five
-episodes, 38 s of driving, it gets there.
+Each command drives the other wheel, one motor is stronger than any in training and the
+other one weaker, and the tyres are worn. The goal is observed, wheel speeds and the
+rover's own speed are not: only moving reveals the wiring. Swapped motors occur in
+training, but never on so little grip. At first the rover drives away from the goal. The
+default agent takes gradient steps from a meta-trained start: after five episodes, 38 s
+of driving, it reaches the goal.
 
-For a wiring that it has never met set "right_reversed" below. Evolution takes 20 to 50
-episodes then (`--agent es-maml --episodes 50`), and gradient steps as many.
+For a wiring that training never draws, set "right_reversed" below. Evolution takes 20
+to 50 episodes then (`--agent es-maml --episodes 50`), and gradient steps as many.
 """
 
-from story import tell
+from metarl.studies.story import tell
 
 ROVER = {
     "wiring": "swapped",

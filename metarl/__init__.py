@@ -6,36 +6,101 @@
     run = metarl.train("cheetah-direction", "maml", steps=6_000_000)
     metarl.evaluate(run, splits=["interpolation", "far"])
 
-To plug in a robot, subclass `metarl.TaskFamily`; to plug in a way of learning to
-learn, subclass `metarl.Agent`. Nothing heavy is imported before it is used.
+To plug in a robot, subclass `metarl.TaskFamily`; to plug in a meta-learner, subclass
+`metarl.Agent`. Nothing heavy is imported before it is used.
 """
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:  # what a name is, for type checkers and editors
+    from metarl.environment.environment import Environment as Environment
+    from metarl.environment.family import TaskFamily as TaskFamily
+    from metarl.environment.gymnasium import make_vec as make_vec
+    from metarl.environment.registry import (
+        make_family as make_family,
+    )
+    from metarl.environment.registry import (
+        register_gymnasium as register_gymnasium,
+    )
+    from metarl.environment.sb3 import StableBaselinesEnv as StableBaselinesEnv
+    from metarl.errors import (
+        InputError as InputError,
+    )
+    from metarl.errors import (
+        RunError as RunError,
+    )
+    from metarl.evaluation.results import Evaluation as Evaluation
+    from metarl.learning.agent import Agent as Agent
+    from metarl.render.run_video import video as video
+    from metarl.reports.report import report as report
+    from metarl.runs.evaluate import evaluate as evaluate
+    from metarl.runs.folder import (
+        Run as Run,
+    )
+    from metarl.runs.folder import (
+        load as load,
+    )
+    from metarl.runs.train import (
+        resume as resume,
+    )
+    from metarl.runs.train import (
+        train as train,
+    )
+    from metarl.simulation.perturbations import (
+        DeadActuator as DeadActuator,
+    )
+    from metarl.simulation.perturbations import (
+        Latency as Latency,
+    )
+    from metarl.simulation.perturbations import (
+        MotorStrength as MotorStrength,
+    )
+    from metarl.simulation.perturbations import (
+        ObservationBias as ObservationBias,
+    )
+    from metarl.simulation.perturbations import (
+        ObservationNoise as ObservationNoise,
+    )
+    from metarl.tasks.parameter import (
+        Choice as Choice,
+    )
+    from metarl.tasks.parameter import (
+        Parameter as Parameter,
+    )
+    from metarl.tasks.task import Task as Task
+
+__version__ = "0.2.0"
 
 _HOMES = {
     "Agent": "metarl.learning.agent",
-    "Choice": "metarl.parameters",
-    "Environment": "metarl.world.environment",
+    "Choice": "metarl.tasks.parameter",
+    "DeadActuator": "metarl.simulation.perturbations",
+    "Environment": "metarl.environment.environment",
+    "Evaluation": "metarl.evaluation.results",
     "InputError": "metarl.errors",
-    "Parameter": "metarl.parameters",
+    "Latency": "metarl.simulation.perturbations",
+    "MotorStrength": "metarl.simulation.perturbations",
+    "ObservationBias": "metarl.simulation.perturbations",
+    "ObservationNoise": "metarl.simulation.perturbations",
+    "Parameter": "metarl.tasks.parameter",
     "Run": "metarl.runs.folder",
     "RunError": "metarl.errors",
-    "Task": "metarl.tasks",
-    "TaskFamily": "metarl.family",
-    "evaluate": "metarl.api",
-    "load": "metarl.api",
-    "make_family": "metarl.registry",
-    "make_vec": "metarl.api",
-    "register_gymnasium": "metarl.registry",
-    "report": "metarl.api",
-    "resume": "metarl.learning.training",
-    "train": "metarl.learning.training",
-    "video": "metarl.api",
+    "StableBaselinesEnv": "metarl.environment.sb3",
+    "Task": "metarl.tasks.task",
+    "TaskFamily": "metarl.environment.family",
+    "evaluate": "metarl.runs.evaluate",
+    "load": "metarl.runs.folder",
+    "make_family": "metarl.environment.registry",
+    "make_vec": "metarl.environment.gymnasium",
+    "register_gymnasium": "metarl.environment.registry",
+    "report": "metarl.reports.report",
+    "resume": "metarl.runs.train",
+    "train": "metarl.runs.train",
+    "video": "metarl.render.run_video",
 }
+"""Where each public name is found."""
 
 __all__ = ["__version__", *_HOMES]
 
@@ -56,4 +121,6 @@ def __dir__() -> list[str]:
 if "gymnasium" in sys.modules:
     # `import gymnasium, metarl` is enough for gymnasium.make("metarl/..."); without
     # gymnasium, its import would only make the command line slow.
-    importlib.import_module("metarl.registry").register_gymnasium(built_in=True)
+    importlib.import_module("metarl.environment.registry").register_gymnasium(
+        built_in=True
+    )

@@ -2,10 +2,17 @@
 
 import torch
 
-from metarl.engine import mujoco
-from metarl.family import TaskFamily
-from metarl.parameters import Parameter
-from metarl.world.environment import Environment
+from metarl.environment.environment import Environment
+from metarl.environment.family import TaskFamily
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import (
+    DeadActuator,
+    Latency,
+    MotorStrength,
+    ObservationBias,
+    ObservationNoise,
+)
+from metarl.tasks.parameter import Parameter
 
 LATENCY = Parameter(0.0, train=(0.0, 0.03), far=(0.03, 0.05), unit="s")
 CART = """
@@ -40,7 +47,7 @@ class Cart(TaskFamily):
         "goal": Parameter(0.5, train=(-1.0, 1.0), goal=True, unit="m"),
     }
     horizon = 12
-    derived = False
+    compute_kinematics = False
 
     def build(self, task):
         spec = mujoco.MjSpec.from_string(CART)
@@ -73,7 +80,7 @@ class Finishing(Cart):
 class Sensing(Finishing):
     """Reads what MuJoCo derives from the state."""
 
-    derived = True
+    compute_kinematics = True
 
     def observe(self, sim):
         return torch.cat([sim.sensor("place"), sim.xpos[:, 2], sim.qvel], -1)
@@ -82,7 +89,7 @@ class Sensing(Finishing):
 class Feeling(Cart):
     """Reads an acceleration, which MuJoCo computes last."""
 
-    derived = True
+    compute_kinematics = True
 
     def build(self, task):
         spec = super().build(task)
@@ -135,8 +142,22 @@ class Nonsense(Cart):
         return values
 
 
+PERTURBATIONS = {
+    "latency": Latency,
+    "motor_strength": MotorStrength,
+    "dead_actuator": DeadActuator,
+    "dead_leg": DeadActuator,
+    "dead_joint": DeadActuator,
+    "observation_noise": ObservationNoise,
+    "observation_bias": ObservationBias,
+}
+
+
 def with_parameters(base, **parameters):
-    return type(base.__name__, (base,), {"parameters": parameters})()
+    """A family with these parameters, and the perturbations that go by their names."""
+    perturbations = [PERTURBATIONS[n](n) for n in parameters if n in PERTURBATIONS]
+    members = {"parameters": parameters, "perturbations": perturbations}
+    return type(base.__name__, (base,), members)()
 
 
 def environment_of(family, tasks=None, copies=1, **options):
@@ -174,8 +195,8 @@ def noisy():
 class Still:
     """A policy of small actions that depend on what it sees."""
 
-    def act(self, percept):
-        return 0.1 * percept.noise + 0.01 * percept.observation[..., :1]
+    def act(self, time_step):
+        return 0.1 * time_step.noise + 0.01 * time_step.observation[..., :1]
 
 
 def nonsense(what):

@@ -1,7 +1,9 @@
-"""Every command that README and docs quote runs, at a small size."""
+"""Every command that README and docs quote runs, at a small size; the site builds."""
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,15 @@ SMALL = {
     "experiments/custom_agent/spread.py:Spread": ["--agent.tries", "4"],
 }
 """Options that make training with an agent cheap."""
+STUDIES = {
+    "leaderboard": ["--families", "point-goal", "--seeds", "0", "--agents", "random"],
+    "tune": ["--family", "point-goal", "--trials", "2"],
+    "headroom": ["--family", "point-goal"],
+    "variability": ["--family", "point-goal", "--train-tasks", "1", "--seeds", "0"],
+    "paper": ["--seeds", "0", "--steps", "8000"],
+    "reference": ["--families", "point-goal"],
+}
+"""Options that make their quick size smaller still."""
 NOT_HERE = ("demo", "doctor", "--help", "play")
 """Commands that other tests run: they take minutes, or look at the whole machine."""
 
@@ -67,6 +78,9 @@ def small(words, run, out):
                 words += [flag, value]
     if words[0] == "video" and "--after" in words:
         words[words.index("--after") + 1] = "0,1"
+    if words[0] == "video":
+        words += ["--fps", "5"]
+    words += STUDIES.get(words[0], [])
     if words[0] == "check":
         robots = "experiments/custom_robot/"
         asked = words[1] if words[1].startswith(robots) else f"{robots}cart.py:Cart"
@@ -86,7 +100,7 @@ def test_a_quoted_command_runs(command, run_folder, tmp_path, monkeypatch):
 
 def test_the_rest_is_what_one_expects():
     """Nothing is quoted that no test knows of."""
-    known = ("metarl ", "make ", "pip install ")
+    known = ("metarl ", "make ", "pip install ", "git clone ")
     for page, command in COMMANDS:
         assert command.startswith(known), f"{page}: {command}"
 
@@ -98,7 +112,49 @@ def test_links_and_pictures_of_the_docs_exist():
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_every_page_is_found_from_the_readme():
-    readme = (ROOT / "README.md").read_text()
+def test_every_page_is_found_from_the_front_page():
+    readme, front = ((ROOT / p).read_text() for p in ("README.md", "docs/index.md"))
+    assert "(docs/index.md)" in readme
+    tree = "\n".join(re.findall(r"```\{toctree\}\n(.*?)```", front, re.DOTALL))
     for page in PAGES[1:]:
-        assert f"docs/{page.name}" in readme, page.name
+        if page.name != "index.md":
+            assert f"({page.name}" in front, page.name
+            assert f"\n{page.stem}\n" in tree, page.name
+
+
+def test_the_reference_has_every_room():
+    rooms = {p.parent.name for p in (ROOT / "metarl").glob("*/__init__.py")} - {"cli"}
+    page = (ROOT / "docs/api.md").read_text()
+    assert set(re.findall(r"^   metarl\.(\w+)$", page, re.MULTILINE)) == rooms | {
+        "errors"
+    }
+
+
+def test_the_table_of_rooms_is_in_the_order_of_the_arrows():
+    tests = (ROOT / "tests/test_architecture.py").read_text()
+    rooms = re.findall(
+        r'^    "(\w+)",$', tests.split("ROOMS = (")[1].split(")")[0], re.M
+    )
+    rooms.remove("errors")
+    page = (ROOT / "docs/architecture.md").read_text()
+    table = re.findall(r"^\| `(\w+)/?` \|", page, re.MULTILINE)
+    guests = ("envs", "agents")
+    assert [room for room in table if room not in guests] == rooms
+    (arrows,) = re.findall(r"^tasks <- .*$", page, re.MULTILINE)
+    assert arrows.split(" <- ") == rooms
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings(tmp_path):
+    options = ["-W", "--keep-going", "-q", "-b", "html", "-c", "docs"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, ".", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    front = (tmp_path / "docs/index.html").read_text()
+    assert "adapting.webp" in front
+    assert (tmp_path / "docs/_api/metarl.learning.adapt.html").exists()
+    assert (tmp_path / "results/leaderboard/README.html").exists()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from metarl.cli import main
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {
     "quickstart.py": ["--steps", "40000", "--tasks", "2"],
@@ -44,6 +46,18 @@ WRITTEN = {
 }
 
 
+COMMANDS = {
+    "headroom.py": ["headroom"],
+    "families.py": ["reference"],
+    "leaderboard.py": ["leaderboard"],
+    "maml_cheetah_direction.py": ["paper", "cheetah-direction"],
+    "maml_point_goal.py": ["paper", "point-goal"],
+    "tune.py": ["tune"],
+    "task_variability.py": ["variability"],
+}
+"""Scripts that launch a command and nothing else, and the command."""
+
+
 def launch(script, *arguments, folder):
     done = subprocess.run(
         [sys.executable, ROOT / "experiments" / script, *arguments],
@@ -56,30 +70,35 @@ def launch(script, *arguments, folder):
     return done.stdout
 
 
-def test_the_readme_names_every_script():
-    readme = (ROOT / "README.md").read_text()
-    for script in SCRIPTS:
-        assert f"| `{script.removesuffix('.py')}` |" in readme
-
-
 def test_every_script_is_tried():
     files = (ROOT / "experiments").glob("*.py")
     assert {p.name for p in files if "__main__" in p.read_text()} == set(SCRIPTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_it_explains_itself(script, tmp_path):
     text = launch(script, "--help", folder=tmp_path)
     assert "usage" in text and "--s" in text
+    if script in COMMANDS:
+        assert f"usage: metarl {COMMANDS[script][0]} " in text
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_it_runs_small_and_a_second_call_goes_on(script, tmp_path):
-    launch(script, *SCRIPTS[script], folder=tmp_path)
+def test_it_runs_small_and_a_second_call_goes_on(script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run():
+        if script in COMMANDS:
+            assert main([*COMMANDS[script], *SCRIPTS[script]]) == 0
+        else:
+            launch(script, *SCRIPTS[script], folder=tmp_path)
+
+    run()
     (page,) = tmp_path.glob(WRITTEN[script])
     assert page.stat().st_size > 300
     runs = sorted(tmp_path.rglob("config.json"))
     if script != "quickstart.py":  # which is a demonstration, and starts anew
-        launch(script, *SCRIPTS[script], folder=tmp_path)
+        run()
         assert sorted(tmp_path.rglob("config.json")) == runs

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from metarl.pictures.gl import why_no_gl
+from metarl.render.gl import why_no_gl
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("envs", "agents")
@@ -108,10 +108,10 @@ def test_the_scan_sees_every_kind_of_import(tmp_path):
     assert {
         "metarl.envs.a",
         "metarl.agents",
-        "metarl.world.b",
+        "metarl.simulation.b",
         "metarl.envs.c",
         "metarl.agents.maml",
-    } <= imported(path, "metarl.world")
+    } <= imported(path, "metarl.simulation")
 
 
 def test_importing_metarl_is_light():
@@ -180,9 +180,11 @@ def test_a_wheel_holds_every_module(wheel):
                 f"metarl/{path.relative_to(ROOT)}"
                 for path in (ROOT / folder).rglob(suffix)
             }
-    shipped = (ROOT / "metarl/shipped").rglob("*.*")
+    shipped = (ROOT / "metarl/runs/shipped").rglob("*.*")
     expected |= {str(path.relative_to(ROOT)) for path in shipped if path.is_file()}
-    assert expected | {"metarl/py.typed", "metarl/play.html"} <= inside
+    templates = (ROOT / "metarl/reports/templates").iterdir()
+    expected |= {str(path.relative_to(ROOT)) for path in templates}
+    assert expected | {"metarl/py.typed", "metarl/cli/play.html"} <= inside
     top = {name.split("/")[0] for name in inside}
     assert {name for name in top if not name.endswith(".dist-info")} == {"metarl"}
     (points,) = [n for n in inside if n.endswith("entry_points.txt")]
@@ -228,12 +230,16 @@ def test_the_installed_wheel_does_everything_from_another_folder(wheel, tmp_path
         metarl("video", path, "--after", "0,2", "--growing", "--size", "64x48")
         assert (path / "videos" / "far-0-growing.mp4").is_file()
         serving = f"""
-from metarl.play import Server
+from metarl.cli.play_server import Server
 from metarl.runs.folder import Run
 with Server(Run({str(path)!r})) as server:
-    print(server.table.state()["title"])
+    print(server.session.state()["title"])
 """
         assert run("-c", serving).strip() == "maml on MyRobot"
     metarl("report", path)
     assert (path / "report.html").is_file()
+    some = ["--families", "point-goal", "--agents", "maml", "--seeds", "0"]
+    metarl("leaderboard", "--quick", *some)
+    metarl("tune", "--quick", "--family", "point-goal", "--agent", "maml")
+    metarl("headroom", "--quick", "--family", "point-goal")
     assert not (desk / "MUJOCO_LOG.TXT").exists()

@@ -5,7 +5,7 @@ import functools
 import torch
 
 import metarl
-from metarl.world.environment import Environment
+from metarl.environment.environment import Environment
 
 
 @functools.cache

@@ -21,9 +21,9 @@ from torch import Tensor
 from metarl.envs.grasping.arm_family import ARM, GRIP, OBJECT, ArmFamily, Handling
 from metarl.envs.grasping.arm_model import HOME_TIP
 from metarl.envs.ranges import both
-from metarl.parameters import Parameter
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Parameter
+from metarl.tasks.task import Task
 
 TOLERANCE = 0.02
 """Distance to the goal that counts as a success, m."""
@@ -42,7 +42,7 @@ class ToGoal(ArmFamily):
 
     def success(self, sim: Simulation) -> Tensor:
         """1 where the distance is less than `TOLERANCE`."""
-        return (self.distance(sim) < TOLERANCE).double()
+        return (self.distance(sim) < TOLERANCE).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """Final distance to the goal in m."""
@@ -60,7 +60,9 @@ class ArmReach(ToGoal):
     parameters = {
         "goal": both(
             (0.1, 0.1, 0.05),
-            (-0.18, -0.15, -0.12, 0.12, 0.15, 0.18),
+            train=(-0.12, 0.12),
+            near=(-0.15, 0.15),
+            far=(-0.18, 0.18),
             size=3,
             unit="m",
             goal=True,
@@ -80,7 +82,8 @@ class ArmReach(ToGoal):
 
     def distance(self, sim: Simulation) -> Tensor:
         """From the fingertips to the goal in m, (n,)."""
-        offset = self.tip(sim) - _HOME_TIP - sim.parameters["goal"]
+        tip = self.tip(sim)
+        offset = tip - _HOME_TIP.to(tip) - sim.parameters["goal"]
         return torch.linalg.vector_norm(offset, dim=-1)
 
 
@@ -96,7 +99,9 @@ class ArmPush(ToGoal, Handling):
     parameters = {
         "goal": both(
             (0.1, 0.1),
-            (-0.2, -0.17, -0.14, 0.14, 0.17, 0.2),
+            train=(-0.14, 0.14),
+            near=(-0.17, 0.17),
+            far=(-0.2, 0.2),
             size=2,
             unit="m",
             goal=True,
@@ -115,14 +120,15 @@ class ArmPush(ToGoal, Handling):
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
         """Reach, grip and bring to the goal, (n,)."""
-        # Without the hand, closeness pays little: where the goal happens to be would
+        # Without the hand, closeness counts little: where the goal happens to be would
         # drown what the first steps of learning are about.
         close = _closeness(self.distance(sim))
         return 0.1 * (self.grip(sim) + (0.5 + 3 * self.in_hand(sim)) * close)
 
     def distance(self, sim: Simulation) -> Tensor:
         """From the object to the goal along the table in m, (n,)."""
-        offset = (self.object(sim) - _HOME_TIP)[:, :2] - sim.parameters["goal"]
+        place = self.object(sim)
+        offset = (place - _HOME_TIP.to(place))[:, :2] - sim.parameters["goal"]
         return torch.linalg.vector_norm(offset, dim=-1)
 
 
@@ -146,14 +152,14 @@ class ArmLift(Handling):
         height = self.height(sim)
         held = sim.remember("held", height)
         held.add_(self.control_period).mul_(height > HELD_HEIGHT)
-        # A root pays for the first millimetre what a line would pay for a centimetre.
+        # A root rewards the first millimetre as a line would reward a centimetre.
         up = (height / (1.3 * HELD_HEIGHT)).clamp(0, 1).sqrt()
         return 0.1 * (self.grip(sim) + 3 * self.in_hand(sim) * up)
 
     def success(self, sim: Simulation) -> Tensor:
         """1 where the object was held up for the last while."""
         held = sim.remember("held", sim.qpos[:, 0])
-        return (held > HELD_SECONDS - 1e-6).double()
+        return (held > HELD_SECONDS - 1e-6).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """Final height of the object and its distance from the fingertips, m."""
@@ -197,7 +203,11 @@ class ArmPlace(ToGoal, Handling):
     def observe(self, sim: Simulation) -> Tensor:
         """What the robot senses, and its command: see the class."""
         goal = self.goal(sim)
-        seen = [super().observe(sim), goal - _HOME_TIP, goal - self.seen_object(sim)]
+        seen = [
+            super().observe(sim),
+            goal - _HOME_TIP.to(goal),
+            goal - self.seen_object(sim),
+        ]
         return torch.cat(seen, -1)
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -209,7 +219,7 @@ class ArmPlace(ToGoal, Handling):
 
     def goal(self, sim: Simulation) -> Tensor:
         """Where the object's middle should be in m, (n, 3)."""
-        place = _HOME_TIP[:2] + sim.parameters["goal"]
+        place = _HOME_TIP[:2].to(sim.qpos) + sim.parameters["goal"]
         height = sim.parameters["goal_height"] + sim.parameters["half_size"]
         return torch.cat([place, height[:, None]], -1)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.envs.grasping.arm_model import (
     GAP,
     HOME,
@@ -20,11 +20,12 @@ from metarl.envs.grasping.arm_model import (
 )
 from metarl.envs.ranges import above, both
 from metarl.errors import unknown
-from metarl.family import TaskFamily
-from metarl.parameters import Choice, Parameter
-from metarl.randomness import Streams
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import DeadActuator, Latency
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.randomness import Streams
+from metarl.tasks.task import Task
 
 ActionSpace = Literal["end-effector", "joint"]
 ACTION_SIZES = {"end-effector": 5, "joint": len(JOINTS) + 1}
@@ -52,20 +53,26 @@ _OBJECT = len(JOINTS) + 2
 """Where the object begins in qpos and qvel."""
 
 ARM: dict[str, Parameter | Choice] = {
-    "payload": above(0.0, (0, 1, 1.5, 2), unit="kg", about="on the hand"),
+    "payload": above(
+        0.0, train=(0, 1), near=1.5, far=2, unit="kg", about="on the hand"
+    ),
     "joint_damping": both(
         1.0,
-        (0.25, 0.35, 0.5, 2.0, 2.8, 4.0),
+        train=(0.5, 2.0),
+        near=(0.35, 2.8),
+        far=(0.25, 4.0),
         scale="log",
         about="factor on the damping of the joints",
     ),
     "joint_friction": both(
         1.0,
-        (0.25, 0.35, 0.5, 2.0, 2.8, 4.0),
+        train=(0.5, 2.0),
+        near=(0.35, 2.8),
+        far=(0.25, 4.0),
         scale="log",
         about="factor on the dry friction of the joints",
     ),
-    "latency": above(0.0, (0, 0.04, 0.06, 0.08), unit="s"),
+    "latency": above(0.0, train=(0, 0.04), near=0.06, far=0.08, unit="s"),
     "weak_joint": Choice(
         "none",
         train=("none", "joint1", "joint2", "joint5", "joint6"),
@@ -81,16 +88,27 @@ ARM: dict[str, Parameter | Choice] = {
     ),
 }
 OBJECT: dict[str, Parameter | Choice] = {
-    "mass": both(0.2, (0.02, 0.03, 0.05, 0.5, 0.7, 1.0), scale="log", unit="kg"),
+    "mass": both(
+        0.2,
+        train=(0.05, 0.5),
+        near=(0.03, 0.7),
+        far=(0.02, 1.0),
+        scale="log",
+        unit="kg",
+    ),
     "friction": both(
         0.8,
-        (0.15, 0.25, 0.4, 1.2, 1.6, 2.0),
+        train=(0.4, 1.2),
+        near=(0.25, 1.6),
+        far=(0.15, 2.0),
         scale="log",
         about="of the object, against table and fingertips",
     ),
     "half_size": both(
         0.024,
-        (0.014, 0.016, 0.018, 0.030, 0.033, 0.036),
+        train=(0.018, 0.030),
+        near=(0.016, 0.033),
+        far=(0.014, 0.036),
         unit="m",
         switches=False,
         about="of the object",
@@ -104,14 +122,18 @@ OBJECT: dict[str, Parameter | Choice] = {
     ),
     "com_offset": both(
         (0.0, 0.0),
-        (-0.018, -0.014, -0.010, 0.010, 0.014, 0.018),
+        train=(-0.010, 0.010),
+        near=(-0.014, 0.014),
+        far=(-0.018, 0.018),
         size=2,
         unit="m",
         about="of the object's centre of mass from its middle",
     ),
     "camera_offset": both(
         (0.0, 0.0),
-        (-0.04, -0.03, -0.02, 0.02, 0.03, 0.04),
+        train=(-0.02, 0.02),
+        near=(-0.03, 0.03),
+        far=(-0.04, 0.04),
         size=2,
         unit="m",
         about="error of the observed place of the object",
@@ -120,14 +142,18 @@ OBJECT: dict[str, Parameter | Choice] = {
 GRIP: dict[str, Parameter | Choice] = {
     "grip_force": both(
         20.0,
-        (6.0, 9.0, 12.0, 28.0, 34.0, 40.0),
+        train=(12.0, 28.0),
+        near=(9.0, 34.0),
+        far=(6.0, 40.0),
         unit="N",
         scale="log",
         about="largest, of each finger",
     ),
     "pad_compliance": above(
         0.015,
-        (0.01, 0.02, 0.03, 0.04),
+        train=(0.01, 0.02),
+        near=0.03,
+        far=0.04,
         unit="s",
         about="time constant of the fingertips' contact",
     ),
@@ -153,6 +179,11 @@ class ArmFamily(TaskFamily):
     Raises:
         InputError: for an unknown action space.
     """
+
+    perturbations = (
+        Latency("latency"),
+        DeadActuator("dead_joint"),
+    )
 
     horizon = 100
     substeps = 8
@@ -209,7 +240,7 @@ class ArmFamily(TaskFamily):
             step = self._joint_step(sim, action)
         # A target that runs away from a joint that cannot follow would wind up.
         goal = torch.clamp(targets + step, joints - LEASH, joints + LEASH)
-        targets.copy_(torch.clamp(goal, _LOW, _HIGH))
+        targets.copy_(torch.clamp(goal, _LOW.to(goal), _HIGH.to(goal)))
         sim.ctrl[:, -1] = GAP / 2 * (action[:, -1] + 1)
 
     def _joint_step(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -220,7 +251,8 @@ class ArmFamily(TaskFamily):
         """
         tip = self.tip(sim)
         wanted = tip + TIP_STEP * action[:, :3]
-        move = torch.clamp(wanted, _CORNERS[0], _CORNERS[1]) - tip
+        low, high = _CORNERS.to(tip)
+        move = torch.clamp(wanted, low, high) - tip
         # Fingers that tilt are turned back down.
         turn = RIGHTING * torch.linalg.cross(
             self._hand_axes(sim)[:, :, 2], tip.new_tensor([[0.0, 0.0, -1.0]])
@@ -229,7 +261,7 @@ class ArmFamily(TaskFamily):
         twist = torch.cat([move, turn], -1)[:, :, None]
         jacobian = self.jacobian(sim)
         across = jacobian.mT
-        square = jacobian @ across + DAMPING**2 * torch.eye(6, dtype=tip.dtype)
+        square = jacobian @ across + DAMPING**2 * torch.eye(6).to(tip)
         return (across @ torch.linalg.solve(square, twist))[:, :, 0]
 
     def jacobian(self, sim: Simulation) -> Tensor:
@@ -251,7 +283,7 @@ class ArmFamily(TaskFamily):
 
     @functools.cached_property
     def _tip_id(self) -> int:
-        return int(self.nominal_model.site("tip").id)
+        return int(self.models.nominal.site("tip").id)
 
     def _hand_axes(self, sim: Simulation) -> Tensor:
         """The hand's axes as columns, (n, 3, 3)."""
@@ -266,9 +298,9 @@ class ArmFamily(TaskFamily):
         """What the robot senses: see the class."""
         axes, tip, count = self._hand_axes(sim), self.tip(sim), len(JOINTS)
         seen = [
-            sim.qpos[:, :count] - _HOME,
+            sim.qpos[:, :count] - _HOME.to(tip),
             0.1 * sim.qvel[:, :count],
-            tip - _HOME_TIP,
+            tip - _HOME_TIP.to(tip),
             axes[:, :2, 0],
             10 * self.gap(sim)[:, None],
             sim.qvel[:, count:_OBJECT].sum(-1, keepdim=True),
@@ -303,7 +335,7 @@ class Handling(ArmFamily):
         place = self.seen_object(sim)
         seen = [
             super().observe(sim),
-            place - _HOME_TIP,
+            place - _HOME_TIP.to(place),
             place - self.tip(sim),
             sim.qvel[:, _OBJECT : _OBJECT + 3],
             _first_axis(sim.qpos[:, _OBJECT + 3 : _OBJECT + 7]),

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from metarl.engine import mujoco
 from metarl.envs.scenery import add_looks, add_part, add_sun
+from metarl.simulation.engine import mujoco
 
 JOINTS = tuple(f"joint{i}" for i in range(1, 8))
 HOME = (0.0, 0.045898477, 0.0, -2.376289893, 0.0, 2.422188370, math.pi / 4)

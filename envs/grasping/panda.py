@@ -1,8 +1,5 @@
 """A Franka Emika Panda as MuJoCo Menagerie models it, at the job of our own arm."""
 
-import functools
-
-from metarl.engine import mujoco
 from metarl.envs import menagerie
 from metarl.envs.grasping.arm import ArmLift
 from metarl.envs.grasping.arm_family import ActionSpace
@@ -17,7 +14,9 @@ from metarl.envs.grasping.arm_model import (
     furnish,
     set_table,
 )
-from metarl.tasks import Task
+from metarl.simulation.engine import mujoco
+from metarl.simulation.models import TaskModels
+from metarl.tasks.task import Task
 
 
 def panda(
@@ -73,7 +72,7 @@ class PandaLift(ArmLift):
         horizon: int | None = None,
     ) -> None:
         super().__init__(action_space=action_space, horizon=horizon)
-        self.portrait = functools.lru_cache(maxsize=4)(self._portrait)  # type: ignore[method-assign]
+        self._drawn = TaskModels(self._with_meshes, (), self.space, menagerie.DRAWN)
 
     def build(self, task: Task) -> "mujoco.MjSpec":
         """The robot at its table, without its meshes."""
@@ -81,5 +80,9 @@ class PandaLift(ArmLift):
         spec.compiler.discardvisual = True
         return spec
 
-    def _portrait(self, task: Task) -> "mujoco.MjModel":
-        return super().build(task).compile()
+    def _with_meshes(self, task: Task) -> "mujoco.MjSpec":
+        return super().build(task)
+
+    def render_model(self, task: Task) -> "mujoco.MjModel":
+        """The robot with its meshes."""
+        return self._drawn(task)

@@ -1,4 +1,4 @@
-"""The ant of Gymnasium: run a way that it is not told, to a place, or on three legs.
+"""The ant of Gymnasium: run a hidden way, to a hidden place, or on three legs.
 
 Reward, control cost and survival bonus are those of Gymnasium's v5 ant without contact
 forces: velocity + 1 - 0.5 |action|^2, in control steps of 0.05 s. Papers differ in the
@@ -12,17 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.envs.locomotion.planar import (
     ASSETS,
     IntegratorName,
     integrator_number,
 )
-from metarl.family import TaskFamily
-from metarl.parameters import Choice, Parameter
-from metarl.randomness import Streams
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import DeadActuator, MotorStrength
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.randomness import Streams
+from metarl.tasks.task import Task
 
 LEGS = ("front_left", "front_right", "back_left", "back_right")
 """In the order of the model's joint numbers."""
@@ -37,7 +38,7 @@ def _dynamics(train: float) -> Mapping[str, Parameter]:
     With 1, they are known in training and met in the shells only.
     """
 
-    def around(nominal: float, **more: str) -> Parameter:
+    def around(nominal: float, **more: Any) -> Parameter:
         def shell(low: float, high: float) -> tuple[tuple[float, float], ...]:
             return (nominal / high, nominal / low), (nominal * low, nominal * high)
 
@@ -47,7 +48,7 @@ def _dynamics(train: float) -> Mapping[str, Parameter]:
             near=shell(max(train, 1.1), 1.5),
             far=shell(1.5, 2.0),
             scale="log",
-            **more,  # type: ignore[arg-type]
+            **more,
         )
 
     return {
@@ -70,7 +71,7 @@ class Ant(TaskFamily):
 
     horizon = 200
     substeps = 5
-    derived = False
+    compute_kinematics = False
     camera = "track"
 
     def __init__(
@@ -109,7 +110,7 @@ class Ant(TaskFamily):
         sim.remember("start", sim.qpos[:, :2])[ids] = sim.qpos[ids, :2]
 
     def act(self, sim: Simulation, action: Tensor) -> None:
-        """Joint torques; remembers where the step began."""
+        """Joint torques; keeps where the step began."""
         sim.remember("before", sim.qpos[:, :2]).copy_(sim.qpos[:, :2])
         sim.ctrl.copy_(action)
 
@@ -124,11 +125,11 @@ class Ant(TaskFamily):
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """1 for a robot whose episode ended early, else 0, (n,)."""
-        return {"fall": self.terminated(sim).double()}
+        return {"fall": self.terminated(sim).to(sim.qpos.dtype)}
 
     def upkeep(self, sim: Simulation, action: Tensor) -> Tensor:
         """Survival bonus minus control cost, (n,)."""
-        alive = (~self.terminated(sim)).double()
+        alive = (~self.terminated(sim)).to(sim.qpos.dtype)
         return SURVIVAL * alive - CONTROL_COST * action.square().sum(-1)
 
     def velocity(self, sim: Simulation) -> Tensor:
@@ -157,6 +158,7 @@ class AntDirection(Ant):
         ),
         **_dynamics(1.0),
     }
+    perturbations = (MotorStrength("motor_strength"),)
     success_measure = "mean velocity in the wanted direction above 0.5 m/s, no fall"
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -166,7 +168,7 @@ class AntDirection(Ant):
     def success(self, sim: Simulation) -> Tensor:
         """1 where it ran faster than 0.5 m/s the right way and did not fall."""
         fast = self._along(sim, self.mean_velocity(sim)) > 0.5
-        return (fast & ~self.terminated(sim)).double()
+        return (fast & ~self.terminated(sim)).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """Mean velocity in the wanted direction in m/s, and falls; each (n,)."""
@@ -200,6 +202,7 @@ class AntGoal(Ant):
         ),
         **_dynamics(1.0),
     }
+    perturbations = (MotorStrength("motor_strength"),)
     success_measure = "ends within 0.5 m of the goal, no fall"
 
     def build(self, task: Task) -> "mujoco.MjSpec":
@@ -221,7 +224,7 @@ class AntGoal(Ant):
 
     def success(self, sim: Simulation) -> Tensor:
         """1 where it ended within 0.5 m of the goal and did not fall."""
-        return ((self._distance(sim) < 0.5) & ~self.terminated(sim)).double()
+        return ((self._distance(sim) < 0.5) & ~self.terminated(sim)).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """Distance to the goal in m, and falls; each (n,)."""
@@ -250,6 +253,10 @@ class AntCrippled(Ant):
         ),
         **_dynamics(1.25),
     }
+    perturbations = (
+        MotorStrength("motor_strength"),
+        DeadActuator("dead_leg"),
+    )
     success_measure = "mean forward velocity above 0.5 m/s, no fall"
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -259,7 +266,7 @@ class AntCrippled(Ant):
     def success(self, sim: Simulation) -> Tensor:
         """1 where it ran forward faster than 0.5 m/s and did not fall."""
         fast = self.mean_velocity(sim)[:, 0] > 0.5
-        return (fast & ~self.terminated(sim)).double()
+        return (fast & ~self.terminated(sim)).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """Mean forward velocity in m/s, and falls; each (n,)."""

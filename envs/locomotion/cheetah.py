@@ -24,13 +24,14 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.errors import unknown
-from metarl.family import TaskFamily
-from metarl.parameters import Choice, Parameter
-from metarl.randomness import Streams
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import MotorStrength
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.randomness import Streams
+from metarl.tasks.task import Task
 
 MODEL = Path(gymnasium.__file__).parent / "envs/mujoco/assets/half_cheetah.xml"
 TOTAL_MASS = 14.0
@@ -154,7 +155,7 @@ class Cheetah(TaskFamily):
     """
 
     camera = "track"
-    derived = False
+    compute_kinematics = False
 
     def __init__(
         self, *, timing: TimingName = "rllab", horizon: int | None = None
@@ -189,7 +190,7 @@ class Cheetah(TaskFamily):
         sim.remember("start", sim.qpos[:, 0])[ids] = sim.qpos[ids, 0]
 
     def act(self, sim: Simulation, action: Tensor) -> None:
-        """Joint torques; remembers where the step began."""
+        """Joint torques; keeps where the step began."""
         sim.remember("before", sim.qpos[:, 0]).copy_(sim.qpos[:, 0])
         sim.ctrl.copy_(action)
 
@@ -214,7 +215,7 @@ class Cheetah(TaskFamily):
         """Mean forward velocity in m/s, and whether it ended on its back."""
         return {
             "velocity": self.mean_velocity(sim),
-            "on_its_back": (~self._upright(sim)).double(),
+            "on_its_back": (~self._upright(sim)).to(sim.qpos.dtype),
         }
 
     def _upright(self, sim: Simulation) -> Tensor:
@@ -233,6 +234,7 @@ class CheetahDirection(Cheetah):
         "direction": Choice(1, train=(1, -1), goal=True, about="1 forward, -1 back."),
         **KNOWN_DYNAMICS,
     }
+    perturbations = (MotorStrength("motor_strength"),)
     success_measure = "mean velocity in the wanted direction above 1 m/s, upright"
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -243,7 +245,7 @@ class CheetahDirection(Cheetah):
     def success(self, sim: Simulation) -> Tensor:
         """1 where it ran faster than 1 m/s the right way and stayed on its feet."""
         speed = sim.parameters["direction"] * self.mean_velocity(sim)
-        return ((speed > 1.0) & self._upright(sim)).double()
+        return ((speed > 1.0) & self._upright(sim)).to(sim.qpos.dtype)
 
 
 class CheetahVelocity(Cheetah):
@@ -265,6 +267,7 @@ class CheetahVelocity(Cheetah):
         ),
         **KNOWN_DYNAMICS,
     }
+    perturbations = (MotorStrength("motor_strength"),)
     success_measure = "mean velocity within 0.3 m/s of the wanted one, upright"
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -275,7 +278,7 @@ class CheetahVelocity(Cheetah):
     def success(self, sim: Simulation) -> Tensor:
         """1 where the mean velocity was right and it stayed on its feet."""
         error = (self.mean_velocity(sim) - sim.parameters["velocity"]).abs()
-        return ((error < 0.3) & self._upright(sim)).double()
+        return ((error < 0.3) & self._upright(sim)).to(sim.qpos.dtype)
 
 
 class CheetahForward(Cheetah):
@@ -289,7 +292,7 @@ class CheetahForward(Cheetah):
 
     def success(self, sim: Simulation) -> Tensor:
         """1 where it ran faster than 1 m/s and stayed on its feet."""
-        return ((self.mean_velocity(sim) > 1.0) & self._upright(sim)).double()
+        return ((self.mean_velocity(sim) > 1.0) & self._upright(sim)).to(sim.qpos.dtype)
 
 
 class CheetahDynamics(CheetahForward):
@@ -297,6 +300,7 @@ class CheetahDynamics(CheetahForward):
 
     name = "cheetah-dynamics"
     parameters = HIDDEN_DYNAMICS
+    perturbations = (MotorStrength("motor_strength"),)
     composition = {"motor_strength": (0.7, 0.8), "density": (1125.0, 1250.0)}
 
 

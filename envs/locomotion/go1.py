@@ -1,9 +1,7 @@
 """A Unitree Go1 as MuJoCo Menagerie models it, at the job of our own quadruped."""
 
-import functools
 import math
 
-from metarl.engine import mujoco
 from metarl.envs import menagerie
 from metarl.envs.locomotion.quadruped import QuadrupedVelocity
 from metarl.envs.locomotion.quadruped_model import (
@@ -15,7 +13,9 @@ from metarl.envs.locomotion.quadruped_model import (
     furnish,
     weaken,
 )
-from metarl.tasks import Task
+from metarl.simulation.engine import mujoco
+from metarl.simulation.models import TaskModels
+from metarl.tasks.task import Task
 
 
 class Go1Velocity(QuadrupedVelocity):
@@ -29,7 +29,7 @@ class Go1Velocity(QuadrupedVelocity):
 
     def __init__(self, *, horizon: int | None = None) -> None:
         super().__init__(horizon=horizon)
-        self.portrait = functools.lru_cache(maxsize=4)(self._portrait)  # type: ignore[method-assign]
+        self._drawn = TaskModels(go1, (), self.space, menagerie.DRAWN)
 
     def build(self, task: Task) -> "mujoco.MjSpec":
         """The robot on its ground, without its meshes."""
@@ -37,8 +37,9 @@ class Go1Velocity(QuadrupedVelocity):
         spec.compiler.discardvisual = True
         return spec
 
-    def _portrait(self, task: Task) -> "mujoco.MjModel":
-        return go1(task).compile()
+    def render_model(self, task: Task) -> "mujoco.MjModel":
+        """The robot with its meshes."""
+        return self._drawn(task)
 
 
 def go1(task: Task) -> "mujoco.MjSpec":

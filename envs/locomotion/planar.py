@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.errors import unknown
-from metarl.family import TaskFamily
-from metarl.parameters import Choice, Parameter
-from metarl.randomness import Streams
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.randomness import Streams
+from metarl.tasks.task import Task
 
 ASSETS = Path(gymnasium.__file__).parent / "envs/mujoco/assets"
 INTEGRATORS = {
@@ -85,7 +85,7 @@ class Planar(TaskFamily):
     """Largest pitch of the torso, rad."""
     horizon = 200
     substeps = 4
-    derived = False
+    compute_kinematics = False
     camera = "track"
     success_measure = "mean forward velocity above 0.5 m/s, without a fall"
 
@@ -122,7 +122,7 @@ class Planar(TaskFamily):
         sim.remember("start", sim.qpos[:, 0])[ids] = sim.qpos[ids, 0]
 
     def act(self, sim: Simulation, action: Tensor) -> None:
-        """Joint torques; remembers where the step began."""
+        """Joint torques; keeps where the step began."""
         sim.remember("before", sim.qpos[:, 0]).copy_(sim.qpos[:, 0])
         sim.ctrl.copy_(action)
 
@@ -142,13 +142,13 @@ class Planar(TaskFamily):
     def success(self, sim: Simulation) -> Tensor:
         """1 where it ran faster than 0.5 m/s and did not fall."""
         fast = self.metrics(sim)["velocity"] > 0.5
-        return (fast & self._healthy(sim)).double()
+        return (fast & self._healthy(sim)).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """Mean forward velocity in m/s; 1 for a robot that fell, else 0. Each (n,)."""
         seconds = sim.time.clamp(min=self.control_period)
         velocity = (sim.qpos[:, 0] - sim.memory["start"]) / seconds
-        return {"velocity": velocity, "fall": self.terminated(sim).double()}
+        return {"velocity": velocity, "fall": self.terminated(sim).to(sim.qpos.dtype)}
 
     def _healthy(self, sim: Simulation) -> Tensor:
         low, high = self.healthy_height

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.envs.locomotion.quadruped_model import (
     HOME,
     LEGS,
@@ -22,11 +22,12 @@ from metarl.envs.locomotion.quadruped_model import (
 )
 from metarl.envs.locomotion.terrain import RUN, height
 from metarl.envs.ranges import both
-from metarl.family import TaskFamily
-from metarl.parameters import Choice, Parameter
-from metarl.randomness import Streams
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import Latency, MotorStrength
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.randomness import Streams
+from metarl.tasks.task import Task
 
 ACTION_SCALE = 0.3
 """Change of a joint's target for an action of 1, rad."""
@@ -65,7 +66,7 @@ class Quadruped(TaskFamily):
     """What to do where no parameter of that name says otherwise, m/s, m/s, rad/s."""
     horizon = 500
     substeps = 4
-    derived = False
+    compute_kinematics = False
     camera = "track"
     success_measure = (
         "1 if the robot did not fall and its planar velocity was on average less than "
@@ -87,7 +88,7 @@ class Quadruped(TaskFamily):
         last = sim.remember("action", sim.ctrl)
         sim.remember("action_before", sim.ctrl).copy_(last)
         last.copy_(action)
-        sim.ctrl[:] = _HOME + ACTION_SCALE * action
+        sim.ctrl[:] = _HOME.to(action) + ACTION_SCALE * action
 
     def observe(self, sim: Simulation) -> Tensor:
         """What the robot senses, and its command: see the class, (n, 48)."""
@@ -102,7 +103,7 @@ class Quadruped(TaskFamily):
                 linear[:, 2:],
                 0.25 * angular,
                 self._gravity(sim),
-                sim.qpos[:, 7:] - _HOME,
+                sim.qpos[:, 7:] - _HOME.to(sim.qpos),
                 0.05 * sim.qvel[:, 6:],
                 sim.remember("action", sim.ctrl),
                 self._command(sim),
@@ -117,7 +118,7 @@ class Quadruped(TaskFamily):
         planar = (linear[:, :2] - command[:, :2]).square().sum(-1)
         turn = (angular[:, 2] - command[:, 2]).square()
         change = action - sim.remember("action_before", sim.ctrl)
-        fallen = self.terminated(sim).double()
+        fallen = self.terminated(sim).to(sim.qpos.dtype)
         self._keep_score(sim, planar.sqrt(), fallen)
         shaped = (
             1.5 * (-planar / 0.25).exp()
@@ -138,13 +139,13 @@ class Quadruped(TaskFamily):
 
     def ground(self, sim: Simulation) -> Tensor:
         """Height of the ground below the trunk in m, (n,)."""
-        return torch.zeros(sim.n, dtype=torch.float64)
+        return sim.qpos.new_zeros(sim.n)
 
     def success(self, sim: Simulation) -> Tensor:
         """See `success_measure`, (n,) 0 or 1."""
         score = self.metrics(sim)
         good = (score["velocity_error"] < TOLERANCE) & (score["fall"] == 0)
-        return good.double()
+        return good.to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """How the episode went so far, in physical terms.
@@ -187,7 +188,7 @@ class Quadruped(TaskFamily):
     def _command(self, sim: Simulation) -> Tensor:
         """Commanded forward, left and turning velocity, (n, 3)."""
         columns = [
-            sim.parameters.get(name, torch.full((sim.n,), fixed, dtype=torch.float64))
+            sim.parameters.get(name, sim.qpos.new_full((sim.n,), fixed))
             for name, fixed in self.command.items()
         ]
         return torch.stack(columns, -1)
@@ -202,13 +203,22 @@ class QuadrupedVelocity(Quadruped):
             1.0, train=(0, 3), near=(3, 5), far=(5, 8), unit="kg", about="on the back"
         ),
         "payload_offset": both(
-            (0.0, 0.0), (-0.1, -0.06, -0.04, 0.04, 0.06, 0.1), size=2, unit="m"
+            (0.0, 0.0),
+            train=(-0.04, 0.04),
+            near=(-0.06, 0.06),
+            far=(-0.1, 0.1),
+            size=2,
+            unit="m",
         ),
-        "friction": both(0.8, (0.1, 0.25, 0.4, 1.2, 1.8, 3.0), scale="log"),
-        "motor_strength": both(1.0, (0.5, 0.65, 0.8, 1.2, 1.3, 1.4)),
+        "friction": both(
+            0.8, train=(0.4, 1.2), near=(0.25, 1.8), far=(0.1, 3.0), scale="log"
+        ),
+        "motor_strength": both(1.0, train=(0.8, 1.2), near=(0.65, 1.3), far=(0.5, 1.4)),
         "limb_length": both(
             1.0,
-            (0.6, 0.7, 0.8, 1.2, 1.3, 1.4),
+            train=(0.8, 1.2),
+            near=(0.7, 1.3),
+            far=(0.6, 1.4),
             switches=False,
             about="factor on thighs and calves",
         ),
@@ -230,11 +240,18 @@ class QuadrupedVelocity(Quadruped):
             about="what is left of their stiffness and torque; 0 is a dead leg",
         ),
         "slope": both(
-            0.0, (-0.25, -0.175, -0.1, 0.1, 0.175, 0.25), unit="rad", about="up is +"
+            0.0,
+            train=(-0.1, 0.1),
+            near=(-0.175, 0.175),
+            far=(-0.25, 0.25),
+            unit="rad",
+            about="up is +",
         ),
         "velocity_bias": both(
             (0.0, 0.0),
-            (-0.6, -0.45, -0.3, 0.3, 0.45, 0.6),
+            train=(-0.3, 0.3),
+            near=(-0.45, 0.45),
+            far=(-0.6, 0.6),
             size=2,
             unit="m/s",
             about="error of its own velocity estimate",
@@ -243,6 +260,10 @@ class QuadrupedVelocity(Quadruped):
         "left_velocity": Parameter(0.0, train=(-0.3, 0.3), unit="m/s", goal=True),
         "turn_rate": Parameter(0.0, train=(-0.5, 0.5), unit="rad/s", goal=True),
     }
+    perturbations = (
+        Latency("latency"),
+        MotorStrength("motor_strength"),
+    )
     composition = {"payload": (2.0, 3.0), "friction": (0.4, 0.6)}
 
     def build(self, task: Task) -> "mujoco.MjSpec":
@@ -271,7 +292,12 @@ class QuadrupedBattery(Quadruped):
             NOMINAL_VOLTAGE, train=(14, 16.8), near=(12, 14), far=(10, 12), unit="V"
         ),
         "side_load": both(
-            0.0, (-3, -2, -1, 1, 2, 3), unit="kg", about="on the left; -: on the right"
+            0.0,
+            train=(-1, 1),
+            near=(-2, 2),
+            far=(-3, 3),
+            unit="kg",
+            about="on the left; -: on the right",
         ),
         "friction": Parameter(
             0.8, train=(0.5, 1.25), near=(0.35, 0.5), far=(0.2, 0.35), scale="log"
@@ -283,6 +309,7 @@ class QuadrupedBattery(Quadruped):
             0.0, train=(0, 0.02), near=(0.02, 0.03), far=(0.03, 0.04), unit="s"
         ),
     }
+    perturbations = (Latency("latency"),)
     command = {"forward_velocity": 0.8, "left_velocity": 0.0, "turn_rate": 0.0}
     horizon = 150
 
@@ -319,7 +346,9 @@ class QuadrupedTerrain(Quadruped):
             switches=False,
             about=f"bump, stair, or rise of a slope on {RUN} m",
         ),
-        "friction": both(0.8, (0.25, 0.4, 0.6, 1.2, 1.8, 3.0), scale="log"),
+        "friction": both(
+            0.8, train=(0.6, 1.2), near=(0.4, 1.8), far=(0.25, 3.0), scale="log"
+        ),
         "payload": Parameter(
             1.0, train=(0, 3), near=(3, 5), far=(5, 8), unit="kg", about="on the back"
         ),

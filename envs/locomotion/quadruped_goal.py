@@ -1,16 +1,17 @@
-"""The quadruped that walks to a place it is not told."""
+"""The quadruped that walks to a place."""
 
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
 from metarl.envs.locomotion.quadruped import Quadruped
 from metarl.envs.locomotion.quadruped_model import build
 from metarl.envs.plane import heading, polar, seen_from_robot
 from metarl.envs.ranges import above, both
 from metarl.envs.scenery import add_goal
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import MotorStrength
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.task import Task
 
 SPEED = 0.5
 """At which the reward wants the robot to walk, m/s; slower in the last half metre."""
@@ -34,18 +35,27 @@ class QuadrupedGoal(Quadruped):
 
     name = "quadruped-goal"
     parameters = {
-        "payload": above(1.0, (0, 3, 5, 8), unit="kg", about="on the back"),
-        "friction": both(0.8, (0.1, 0.25, 0.4, 1.2, 1.8, 3.0), scale="log"),
-        "motor_strength": both(1.0, (0.5, 0.65, 0.8, 1.2, 1.3, 1.4)),
-        "goal_distance": above(1.5, (1.0, 2.0, 2.5, 3.0), unit="m", goal=True),
+        "payload": above(
+            1.0, train=(0, 3), near=5, far=8, unit="kg", about="on the back"
+        ),
+        "friction": both(
+            0.8, train=(0.4, 1.2), near=(0.25, 1.8), far=(0.1, 3.0), scale="log"
+        ),
+        "motor_strength": both(1.0, train=(0.8, 1.2), near=(0.65, 1.3), far=(0.5, 1.4)),
+        "goal_distance": above(
+            1.5, train=(1.0, 2.0), near=2.5, far=3.0, unit="m", goal=True
+        ),
         "goal_bearing": both(
             0.0,
-            (-3.0, -2.2, -1.6, 1.6, 2.2, 3.0),
+            train=(-1.6, 1.6),
+            near=(-2.2, 2.2),
+            far=(-3.0, 3.0),
             unit="rad",
             goal=True,
             about="to the left; training has no goal behind the robot",
         ),
     }
+    perturbations = (MotorStrength("motor_strength"),)
     horizon = 400
     success_measure = (
         "1 if the robot did not fall and ends within "
@@ -73,7 +83,9 @@ class QuadrupedGoal(Quadruped):
     def success(self, sim: Simulation) -> Tensor:
         """See `success_measure`, (n,) 0 or 1."""
         score = self.metrics(sim)
-        return ((score["distance"] < TOLERANCE) & (score["fall"] == 0)).double()
+        return ((score["distance"] < TOLERANCE) & (score["fall"] == 0)).to(
+            sim.qpos.dtype
+        )
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """How the episode went so far, in physical terms.

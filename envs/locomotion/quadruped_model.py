@@ -7,9 +7,9 @@ import math
 
 import torch
 
-from metarl.engine import mujoco
 from metarl.envs.locomotion.terrain import add_terrain
 from metarl.envs.scenery import add_looks, add_part, add_sun
+from metarl.simulation.engine import mujoco
 
 LEGS = ("FL", "FR", "RL", "RR")
 HOME = (0.0, 0.9, -1.8)

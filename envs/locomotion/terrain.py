@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.simulation.engine import mujoco
 
 KINDS = ("flat", "slope", "rough", "stairs")
 """In the order of the numbers that `height` knows them by."""

@@ -1,8 +1,8 @@
 """The rover in a maze that it sees by a lidar: layouts, and the family.
 
 A layout is a grid of rooms joined by doors such that one way leads from each room to
-each other (a spanning tree), with its grid lines shifted at random: no two layouts look
-alike. All have as many walls.
+each other (a spanning tree), with its grid lines shifted at random: no two layouts are
+the same. All have as many walls.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.envs.navigation.rover import (
     FRICTION,
     LATENCY,
@@ -24,11 +24,12 @@ from metarl.envs.navigation.rover import (
 from metarl.envs.navigation.rover_model import RADIUS, add_wall, build
 from metarl.envs.plane import heading, seen_from_robot
 from metarl.envs.scenery import add_goal
-from metarl.family import TaskFamily
-from metarl.parameters import Choice
-from metarl.randomness import Streams, key, mix
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import Latency
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Choice
+from metarl.tasks.randomness import Streams, key, mix
+from metarl.tasks.task import Task
 
 SIZE = 4
 """Rooms along each side. Room ``SIZE * row + column``; the robot starts in room 0."""
@@ -48,7 +49,7 @@ TOLERANCE = 0.3
 """Distance to the goal at the end of an episode that counts as a success, m."""
 
 _LIDAR_HEIGHT = 0.15
-_WALLS_ONLY = [0, 1, 0, 0, 0, 0]
+_WALLS = (1,)
 Point = tuple[float, float]
 
 
@@ -142,7 +143,7 @@ def layout(number: int) -> Layout:
 
 
 @functools.cache
-def _tables() -> Mapping[str, Tensor]:
+def _tables(device: torch.device, dtype: torch.dtype) -> Mapping[str, Tensor]:
     """All layouts as tensors.
 
     Returns:
@@ -159,7 +160,9 @@ def _tables() -> Mapping[str, Tensor]:
         "ahead": [[[to[room][0] for room in rooms] for to in one] for one in ways],
         "rest": [[[to[room][1] for room in rooms] for to in one] for one in ways],
     }
-    return {name: torch.tensor(v, dtype=torch.float64) for name, v in table.items()}
+    return {
+        name: torch.tensor(v, dtype=dtype, device=device) for name, v in table.items()
+    }
 
 
 class RoverMaze(TaskFamily):
@@ -199,9 +202,10 @@ class RoverMaze(TaskFamily):
         "friction": FRICTION,
         "latency": LATENCY,
     }
+    perturbations = (Latency("latency"),)
     horizon = 200
     substeps = 10
-    derived = False
+    compute_kinematics = False
     camera = "above"
     success_measure = f"1 if the robot ends within {TOLERANCE * 100:.0f} cm of the goal"
 
@@ -247,7 +251,7 @@ class RoverMaze(TaskFamily):
         """Come closer to the goal, be there, and touch no wall, (n,)."""
         way = self._way(sim)
         progress = sim.remember("way", way) - way
-        touching = self._touching(sim).double()
+        touching = self._touching(sim).to(sim.qpos.dtype)
         sim.remember("touching", touching).add_(touching)
         sim.remember("steps", touching).add_(1)
         there = (-(self._distance(sim) / 0.3).square()).exp()
@@ -255,7 +259,7 @@ class RoverMaze(TaskFamily):
 
     def success(self, sim: Simulation) -> Tensor:
         """See `success_measure`, (n,) 0 or 1."""
-        return (self._distance(sim) < TOLERANCE).double()
+        return (self._distance(sim) < TOLERANCE).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """How the episode went so far, in physical terms.
@@ -275,7 +279,7 @@ class RoverMaze(TaskFamily):
         return sim.parameters["layout"].long(), sim.parameters["goal"].long()
 
     def _goal(self, sim: Simulation) -> Tensor:
-        return _tables()["centre"][self._tasks(sim)]
+        return _tables(sim.qpos.device, sim.qpos.dtype)["centre"][self._tasks(sim)]
 
     def _distance(self, sim: Simulation) -> Tensor:
         return torch.linalg.vector_norm(sim.qpos[:, :2] - self._goal(sim), dim=-1)
@@ -283,7 +287,7 @@ class RoverMaze(TaskFamily):
     def _way(self, sim: Simulation) -> Tensor:
         """Length of the way to the goal through the doors, m, (n,)."""
         number, goal = self._tasks(sim)
-        place, table = sim.qpos[:, :2], _tables()
+        place, table = sim.qpos[:, :2], _tables(sim.qpos.device, sim.qpos.dtype)
         inner = table["lines"][number, :, 1:-1]
         column, row = (place[:, :, None] > inner).sum(-1).T
         at = number, goal, SIZE * row + column
@@ -293,7 +297,7 @@ class RoverMaze(TaskFamily):
     def _touching(self, sim: Simulation) -> Tensor:
         """Whether the bumper touches a wall, (n,) bool."""
         number, _ = self._tasks(sim)
-        low, high = _tables()["walls"][number].unbind(2)
+        low, high = _tables(sim.qpos.device, sim.qpos.dtype)["walls"][number].unbind(2)
         place = sim.qpos[:, None, :2]
         gap = torch.linalg.vector_norm(place - place.clamp(low, high), dim=-1)
         return gap.min(-1).values < RADIUS + 0.002
@@ -301,13 +305,14 @@ class RoverMaze(TaskFamily):
 
 def lidar(sim: Simulation) -> Tensor:
     """Distance to the nearest wall along each ray, at most `RANGE`, m, (n, RAYS)."""
-    angle = torch.arange(RAYS, dtype=torch.float64) * (2 * math.pi / RAYS)
+    angle = (torch.arange(RAYS, dtype=torch.float64) * (2 * math.pi / RAYS)).to(
+        sim.qpos
+    )
     cos, sin = heading(sim)[:, :, None].unbind(1)
     x = cos * angle.cos() - sin * angle.sin()
     y = sin * angle.cos() + cos * angle.sin()
     along = torch.stack([x, y, torch.zeros_like(x)], -1)
     origin = sim.qpos[:, None, :3].clone()
     origin[..., 2] = _LIDAR_HEIGHT
-    distance, _ = sim.batch.ray(origin.numpy(), along.numpy(), geomgroup=_WALLS_ONLY)
-    found = torch.from_numpy(distance)
+    found = sim.ray(origin, along, _WALLS)
     return torch.where(found < 0, RANGE, found).clamp(max=RANGE)

@@ -1,4 +1,4 @@
-"""A point that walks to a goal it is not told, after MAML and after PEARL, in MuJoCo.
+"""A point that walks to a hidden goal, after MAML and after PEARL, in MuJoCo.
 
 Positions move by the action, at most 0.1 m a step along each axis. The families differ
 in where goals are, and in what the reward tells of them.
@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
-from metarl.family import TaskFamily
-from metarl.parameters import Parameter
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.environment.family import TaskFamily
+from metarl.simulation.engine import mujoco
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Parameter
+from metarl.tasks.task import Task
 
 STEP = 0.1
 """Longest move in one control step along each axis, in metres."""
@@ -64,8 +64,8 @@ _XML = f"""
 class Point(TaskFamily):
     """What the point families share: the plane, the point and its position."""
 
-    derived = False
-    one_scale = True
+    compute_kinematics = False
+    normalize_observations = False
     camera = "above"
     mark = 0.04
     """Radius of the goal's marker, m."""
@@ -140,7 +140,7 @@ class PointGoal(Point):
 
     def success(self, sim: Simulation) -> Tensor:
         """1 where the point ended within 5 cm of the goal."""
-        return (self._distance(sim) < 0.05).double()
+        return (self._distance(sim) < 0.05).to(sim.qpos.dtype)
 
 
 class PointSparse(Point):
@@ -199,4 +199,4 @@ class PointSparse(Point):
 
     def success(self, sim: Simulation) -> Tensor:
         """1 where the point ended within `RADIUS` of the goal."""
-        return (self._distance(sim) <= RADIUS).double()
+        return (self._distance(sim) <= RADIUS).to(sim.qpos.dtype)

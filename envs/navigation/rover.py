@@ -9,16 +9,17 @@ without memory could read the wiring off at once.
 import torch
 from torch import Tensor
 
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.envs.navigation.rover_model import MUD, WIRINGS, build
 from metarl.envs.plane import polar, seen_from_robot
 from metarl.envs.ranges import above, both
 from metarl.envs.scenery import add_goal
-from metarl.family import TaskFamily
-from metarl.parameters import Choice, Parameter
-from metarl.randomness import Streams
-from metarl.tasks import Task
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.perturbations import Latency
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.randomness import Streams
+from metarl.tasks.task import Task
 
 TOLERANCE = 0.15
 """Distance to the goal at the end of an episode that counts as a success, m."""
@@ -28,14 +29,21 @@ _ROVER = 1
 
 MOTOR_GAIN = both(
     (1.0, 1.0),
-    (0.5, 0.65, 0.8, 1.2, 1.35, 1.5),
+    train=(0.8, 1.2),
+    near=(0.65, 1.35),
+    far=(0.5, 1.5),
     size=2,
     about="speed of left and right motor for a command",
 )
 FRICTION = both(
-    0.8, (0.1, 0.2, 0.3, 1.2, 1.6, 2.0), scale="log", about="of the tyres' contacts"
+    0.8,
+    train=(0.3, 1.2),
+    near=(0.2, 1.6),
+    far=(0.1, 2.0),
+    scale="log",
+    about="of the tyres' contacts",
 )
-LATENCY = above(0.0, (0, 0.1, 0.15, 0.2), unit="s")
+LATENCY = above(0.0, train=(0, 0.1), near=0.15, far=0.2, unit="s")
 
 
 class RoverGoal(TaskFamily):
@@ -62,32 +70,57 @@ class RoverGoal(TaskFamily):
         "motor_gain": MOTOR_GAIN,
         "radius_mismatch": both(
             0.0,
-            (-0.2, -0.15, -0.1, 0.1, 0.15, 0.2),
+            train=(-0.1, 0.1),
+            near=(-0.15, 0.15),
+            far=(-0.2, 0.2),
             switches=False,
             about="left minus right wheel radius, in nominal radii",
         ),
         "friction": FRICTION,
-        "mass": both(1.0, (0.3, 0.4, 0.5, 2.0, 2.5, 3.0), scale="log"),
-        "payload": above(0.0, (0, 4, 6, 8), unit="kg", about="on the deck"),
-        "payload_offset": both(
-            (0.0, 0.0), (-0.07, -0.055, -0.04, 0.04, 0.055, 0.07), size=2, unit="m"
+        "mass": both(
+            1.0, train=(0.5, 2.0), near=(0.4, 2.5), far=(0.3, 3.0), scale="log"
         ),
-        "wind": both((0.0, 0.0), (-4, -3, -2, 2, 3, 4), size=2, unit="N"),
+        "payload": above(
+            0.0, train=(0, 4), near=6, far=8, unit="kg", about="on the deck"
+        ),
+        "payload_offset": both(
+            (0.0, 0.0),
+            train=(-0.04, 0.04),
+            near=(-0.055, 0.055),
+            far=(-0.07, 0.07),
+            size=2,
+            unit="m",
+        ),
+        "wind": both(
+            (0.0, 0.0), train=(-2, 2), near=(-3, 3), far=(-4, 4), size=2, unit="N"
+        ),
         "latency": LATENCY,
-        "mud": above(0.0, (0, 15, 22, 30), unit="Ns/m", about="its drag on the robot"),
+        "mud": above(
+            0.0,
+            train=(0, 15),
+            near=22,
+            far=30,
+            unit="Ns/m",
+            about="its drag on the robot",
+        ),
         "conveyor": both(
             0.0,
-            (-0.3, -0.225, -0.15, 0.15, 0.225, 0.3),
+            train=(-0.15, 0.15),
+            near=(-0.225, 0.225),
+            far=(-0.3, 0.3),
             unit="m/s",
             about="speed of the belt, to the left",
         ),
-        "goal_distance": above(1.2, (0.8, 1.6, 2.0, 2.5), unit="m", goal=True),
+        "goal_distance": above(
+            1.2, train=(0.8, 1.6), near=2.0, far=2.5, unit="m", goal=True
+        ),
         "goal_bearing": Parameter(0.0, train=(-3.0, 3.0), unit="rad", goal=True),
     }
+    perturbations = (Latency("latency"),)
     composition = {"friction": (0.3, 0.5), "wiring": ("swapped", "reversed")}
     horizon = 150
     substeps = 5
-    derived = False
+    compute_kinematics = False
     camera = "track"
     success_measure = f"1 if the robot ends within {TOLERANCE * 100:.0f} cm of the goal"
 
@@ -131,7 +164,7 @@ class RoverGoal(TaskFamily):
 
     def success(self, sim: Simulation) -> Tensor:
         """See `success_measure`, (n,) 0 or 1."""
-        return (self._distance(sim) < TOLERANCE).double()
+        return (self._distance(sim) < TOLERANCE).to(sim.qpos.dtype)
 
     def metrics(self, sim: Simulation) -> dict[str, Tensor]:
         """``distance``: to the goal at the end, m, (n,)."""
@@ -155,5 +188,5 @@ def start(sim: Simulation, ids: Tensor, rng: Streams) -> None:
 
 def _within(place: Tensor, corners: tuple[tuple[float, float], ...]) -> Tensor:
     """Whether places lie in a rectangle, (n,) bool."""
-    low, high = torch.tensor(corners, dtype=torch.float64)
+    low, high = place.new_tensor(corners)
     return ((place > low) & (place < high)).all(-1)

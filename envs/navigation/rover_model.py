@@ -6,8 +6,8 @@ with a sphere of its radius, in a single point, so that it rolls as geometry say
 
 from collections.abc import Sequence
 
-from metarl.engine import mujoco
 from metarl.envs.scenery import add_looks, add_part, add_sun
+from metarl.simulation.engine import mujoco
 
 WHEEL = 0.08
 """Radius of a driven wheel, m."""

@@ -1,13 +1,12 @@
 """An agent of your own: it learns how good linear policies spread over the tasks."""
 
-import copy
 from dataclasses import dataclass
 
 import torch
 
 from metarl.learning.agent import Agent
-from metarl.randomness import torch_generator
-from metarl.world.environment import sizes
+from metarl.learning.normalization import Normalizer
+from metarl.tasks.randomness import torch_generator
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Spread(Agent):
 
     def __init__(self, family, config, seed):
         super().__init__(family, config, seed)
-        observation_size, action_size = sizes(family)
+        observation_size, action_size, _ = family.spec
         self.mean = torch.zeros(observation_size + 1, action_size)
         self.std = torch.ones_like(self.mean)
 
@@ -39,10 +38,13 @@ class Spread(Agent):
     def train_step(self, sampler):
         tasks, tries = sampler.tasks(self.config.tasks), self.config.tries
         weights = self.drawn(len(tasks), tries, "training", sampler.iteration)
-        returns = sampler.collect(tasks, tries, Linear(weights), "tries").returns
+        policy = Linear(weights, self.normalizer)
+        episodes = sampler.collect(tasks, tries, policy, "tries")
+        returns = episodes.returns
         best = returns.topk(max(2, tries // 5)).indices
         good = weights[torch.arange(len(tasks))[:, None], best].flatten(0, 1)
         self.mean, self.std = good.mean(0), good.std(0)
+        self.normalizer.update(episodes.observation, episodes.mask)
         return {"return": float(returns.mean()), "best": float(returns.amax(1).mean())}
 
     def adaptation(self, tasks):
@@ -57,34 +59,35 @@ class Spread(Agent):
 
 @dataclass
 class Linear:
-    """A linear policy for each robot, (task, copy or 1, observation + 1, action)."""
+    """A linear policy for each episode, (task, copy or 1, observation + 1, action)."""
 
     weights: torch.Tensor
+    normalizer: Normalizer
 
-    def act(self, percept):
-        ones = torch.ones_like(percept.observation[..., :1])
-        told = torch.cat([percept.observation, ones], -1)
-        return (told[..., None, :] @ self.weights).squeeze(-2)
+    def act(self, time_step):
+        observation = self.normalizer(time_step.observation)
+        inputs = torch.cat([observation, torch.ones_like(observation[..., :1])], -1)
+        return (inputs[..., None, :] @ self.weights).squeeze(-2)
 
 
 class Trying:
-    """Tries policies on unknown robots and ships the best of each."""
+    """Tries policies on unknown tasks and deploys the best of each."""
 
-    round = 10  # episodes that may run side by side before it is told how they went
+    episodes_per_update = 10  # they may run side by side
 
     def __init__(self, agent, tasks):
-        self.agent = copy.copy(agent)  # training may go on beside it
+        self.agent = agent.snapshot()  # training may go on beside it
         self.best = agent.mean.expand(tasks, 1, *agent.mean.shape)
         self.highest = torch.full((tasks, 1), -torch.inf)
         self.seen = 0
 
-    def act(self, percept):
-        if percept.begins.all():
-            tasks, copies = percept.reward.shape
+    def act(self, time_step):
+        if time_step.first.all():
+            tasks, copies = time_step.reward.shape
             self.tried = self.agent.drawn(tasks, copies, "adaptation", self.seen)
-        return Linear(self.tried).act(percept)
+        return Linear(self.tried, self.agent.normalizer).act(time_step)
 
-    def absorb(self, episodes):
+    def update(self, episodes):
         highest, index = episodes.returns.max(1, keepdim=True)
         winner = self.tried[torch.arange(len(index))[:, None], index]
         better = highest > self.highest
@@ -92,5 +95,5 @@ class Trying:
         self.highest = torch.where(better, highest, self.highest)
         self.seen += episodes.returns.shape[1]
 
-    def deployed(self):
-        return Linear(self.best)
+    def policy(self):
+        return Linear(self.best, self.agent.normalizer)

@@ -1,7 +1,7 @@
 import mujoco
 import torch
 
-from metarl import Choice, Parameter, TaskFamily
+from metarl import Choice, MotorStrength, Parameter, TaskFamily
 
 
 class Cart(TaskFamily):
@@ -11,6 +11,7 @@ class Cart(TaskFamily):
         "mass": Parameter(1.0, train=(0.5, 2.0), near=(2, 3), far=(3, 5), unit="kg"),
         "motor_strength": Choice(1.0, train=(1.0, -1.0), about="-1 is wired backwards"),
     }
+    perturbations = (MotorStrength("motor_strength"),)
 
     horizon = 100
 

@@ -6,7 +6,7 @@ class HumanoidMass(GymnasiumFamily):
     """Gymnasium's humanoid, lighter or heavier."""
 
     env_id = "Humanoid-v5"
-    env_options = {"include_cinert_in_observation": False}  # it would tell the mass
+    env_options = {"include_cinert_in_observation": False}  # it reveals the mass
     parameters = {"mass": Parameter(1.0, train=(0.5, 2.0), far=(2.0, 3.0))}
 
     def edit(self, model, task):

@@ -1,1 +1,1 @@
-"""How fast an agent adapts: the protocol, and the statistics over it."""
+"""How fast did it adapt: the protocol, its results and their statistics."""

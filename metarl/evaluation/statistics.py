@@ -60,7 +60,7 @@ def interval(
     """A summary of all scores with its percentile bootstrap interval.
 
     Each resample draws seeds with replacement, and then tasks with replacement: the
-    same ones for all seeds, as all of them are judged on the same tasks. Tasks drawn
+    same ones for all seeds, as all of them are evaluated on the same tasks. Tasks drawn
     anew for each seed would take their luck for independent, and the interval would be
     too narrow. With one seed, only the tasks are resampled: the interval then says
     nothing about how another training run would fare.
@@ -104,19 +104,19 @@ def interval(
     return Estimate(float(value), float(low), float(high))
 
 
-def normalised_score(
+def normalized_score(
     returns: ArrayLike, randomized: ArrayLike, oracle: ArrayLike
 ) -> NDArray[np.float64]:
-    """Place returns between the randomised policy (0) and the oracle (1), per task.
+    """Place returns between the randomized policy (0) and the oracle (1), per task.
 
     Args:
-        returns: (..., tasks) returns to judge.
-        randomized: (tasks,) returns of the domain-randomised policy, not adapted.
+        returns: (..., tasks) returns to score.
+        randomized: (tasks,) returns of the domain-randomized policy, not adapted.
         oracle: (tasks,) returns of the policy that sees the task.
 
     Returns:
         The unclipped score, of the shape of ``returns``; NaN for the tasks where the
-        oracle is no better than the randomised policy: nothing is to be gained there.
+        oracle is no better than the randomized policy: nothing is to be gained there.
     """
     base = np.asarray(randomized, float)
     headroom = np.asarray(oracle, float) - base

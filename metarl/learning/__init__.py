@@ -1,1 +1,1 @@
-"""How agents learn: their contract, policies, estimators and training loop."""
+"""What agents are made of: their contract, networks, estimators, sampling."""

@@ -3,141 +3,68 @@
 agent = MAML(family, MAML.Config(), seed=0)
 agent.train_step(sampler)                     # one meta-iteration
 adaptation = agent.adaptation(tasks=64)       # facing 64 unknown tasks
-adaptation.absorb(episodes)                   # learn from a round of episodes
-policy = adaptation.deployed()                # what it would ship now
+adaptation.update(episodes)                   # learn from a round of episodes
+policy = adaptation.policy()                # what it would ship now
 """
 
 import abc
 import dataclasses
-import time
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor
 
+from metarl.environment.episodes import Episodes, Policy, TimeStep
+from metarl.environment.family import TaskFamily
+from metarl.environment.registry import find
 from metarl.errors import InputError
-from metarl.family import TaskFamily
-from metarl.randomness import key
-from metarl.tasks import Task
-from metarl.world.environment import Environment
-from metarl.world.rollout import Episodes, Percept, Policy, collect
+from metarl.learning.normalization import Normalizer
+from metarl.learning.sampler import Sampler
 
 Metrics = dict[str, float]
+
+_NORMALIZER = "observed"
+"""Begins the names of the normalizer's tensors in a checkpoint."""
 
 
 class Adaptation(Protocol):
     """One agent facing several unknown tasks, learning from its own episodes."""
 
     @property
-    def round(self) -> int:
+    def episodes_per_update(self) -> int:
         """Episodes a task that it would collect before it learns again, at least 1."""
         ...
 
-    def act(self, percept: Percept) -> Tensor:
+    def act(self, time_step: TimeStep) -> Tensor:
         """Explore; learn within the episode if it can. (task, copy, action_size)."""
         ...
 
-    def absorb(self, episodes: Episodes) -> None:
+    def update(self, episodes: Episodes) -> None:
         """Learn from a round of episodes, or from a part of one."""
         ...
 
-    def deployed(self) -> Policy:
+    def policy(self) -> Policy:
         """The policy that it would ship now."""
         ...
 
 
-class Sampler:
-    """Gives an agent training tasks and episodes, and counts what they cost.
+@dataclasses.dataclass
+class NoAdaptation:
+    """The adaptation of an agent that does not adapt: one policy at any budget."""
 
-    All randomness follows from the seed and the iteration, so there is nothing to
-    restore in a resumed run but the counts.
+    fixed: Policy
+    episodes_per_update: int = 10**9
 
-    Args:
-        family: the task family.
-        seed: of tasks, initial states and exploration.
-        visible: whether the agent sees the task.
-        train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
-    """
+    def act(self, time_step: TimeStep) -> Tensor:
+        """The policy's actions."""
+        return self.fixed.act(time_step)
 
-    def __init__(
-        self,
-        family: TaskFamily,
-        seed: int,
-        visible: bool = False,
-        train_tasks: int = 0,
-    ) -> None:
-        self.family = family
-        self.seed = seed
-        self.visible = visible
-        self.train_tasks = train_tasks
-        self.iteration = 0
-        self.drawn = 0
-        self.control_steps = 0
-        self.diverged = 0
-        self.seconds = 0.0
-        self._environments: dict[tuple[int, int], Environment] = {}
+    def update(self, episodes: Episodes) -> None:
+        """Learn nothing."""
 
-    def tasks(self, n: int) -> list[Task]:
-        """The next n tasks of the `train` split."""
-        start, self.drawn = self.drawn, self.drawn + n
-        return self.tasks_from(start, n)
-
-    def tasks_from(self, start: int, n: int) -> list[Task]:
-        """The n tasks of the `train` split from some place on; none counts as drawn."""
-        if not self.train_tasks:
-            return self.family.tasks("train", n, self.seed, start)
-        indices = [i % self.train_tasks for i in range(start, start + n)]
-        return [self.family.tasks("train", 1, self.seed, i)[0] for i in indices]
-
-    def collect(
-        self,
-        tasks: list[Task],
-        copies: int,
-        policy: Policy,
-        purpose: str,
-        alike: Tensor | None = None,
-    ) -> Episodes:
-        """``copies`` episodes of each task.
-
-        Args:
-            tasks: the tasks.
-            copies: episodes of each.
-            policy: acts in all of them.
-            purpose: names this round of the iteration; another name, other noise.
-            alike: a number for each task; those of the same number see the same noise.
-        """
-        began = time.perf_counter()
-        shape = (len(tasks), copies)
-        if shape not in self._environments:
-            self._environments[shape] = Environment(
-                self.family, tasks, copies, visible=self.visible
-            )
-        environment = self._environments[shape]
-        environment.set_tasks(tasks)
-        environment.share_noise(alike)
-        seed = key(self.seed, self.iteration, purpose)
-        episodes = collect(environment, policy, seed)
-        self.count(
-            episodes.control_steps,
-            time.perf_counter() - began,
-            int(episodes.diverged.sum()),
-        )
-        return episodes
-
-    def count(self, control_steps: int, seconds: float, diverged: int = 0) -> None:
-        """Add to the account of an iteration."""
-        self.control_steps += control_steps
-        self.seconds += seconds
-        self.diverged += diverged
-
-    def state(self) -> dict[str, int]:
-        """The counts, for a checkpoint."""
-        names = ("iteration", "drawn", "control_steps", "diverged")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state(self, plain: dict[str, int]) -> None:
-        """Take over what `state` returned."""
-        for name, value in plain.items():
-            setattr(self, name, value)
+    def policy(self) -> Policy:
+        """The policy as it was trained."""
+        return self.fixed
 
 
 class Agent(abc.ABC):
@@ -154,12 +81,19 @@ class Agent(abc.ABC):
 
     Config: ClassVar[type]
     """Its hyper-parameters: a frozen dataclass with a default for each."""
-    sees_task: bool = False
+    kind: ClassVar[str] = ""
+    """How it adapts: "gradient", "fast-weights", "memory", "metric", "evolutionary", or
+    "baseline"."""
+    observes_task: bool = False
     """Whether it observes the task (the oracle)."""
     trains: bool = True
     """Whether there is anything to meta-train before it meets a robot."""
-    normalises: bool = False
-    """Whether it normalises observations by itself."""
+    normalizes: bool = False
+    """Whether it normalizes observations in a way of its own, and not by
+    ``normalizer``."""
+    retired_settings: ClassVar[Mapping[str, Any]] = {}
+    """Fields that its config had in earlier versions, with the only value that still
+    holds: a run of then is read if it has that value."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
         known = dataclasses.is_dataclass(config)  # one of a plug-in may be anything
@@ -170,6 +104,11 @@ class Agent(abc.ABC):
         self.family = family
         self.config = config
         self.seed = seed
+        self.normalizer = Normalizer(
+            family.spec.input_size(self.observes_task), enabled=False
+        )
+        """Of observations: policies and losses pass them through it, and `train_step`
+        updates it at its end. Whoever makes the agent enables it."""
 
     @property
     def name(self) -> str:
@@ -192,8 +131,30 @@ class Agent(abc.ABC):
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""
 
-    def copied(self) -> Self:
+    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All of it, for a checkpoint: its state and its normalizer."""
+        tensors, plain = self.state()
+        return {**tensors, **self.normalizer.tensors(_NORMALIZER)}, plain
+
+    def load(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
+        """Take over what `save` returned."""
+        own = {n: t for n, t in tensors.items() if not n.startswith(f"{_NORMALIZER}/")}
+        self.load_state(own, plain)
+        self.normalizer.load(tensors, _NORMALIZER)
+
+    def snapshot(self) -> Self:
         """An agent that stays as this one is now, so that training may go on."""
         twin = type(self)(self.family, self.config, self.seed)
-        twin.load_state(*self.state())
+        twin.normalizer.enabled = self.normalizer.enabled
+        twin.load(*self.save())
         return twin
+
+
+def find_agent(reference: str) -> type[Agent]:
+    """The class of an agent: a registered name, ``module:Class``, ``file.py:Class``.
+
+    Raises:
+        InputError: if there is none.
+    """
+    agent: type[Agent] = find("agents", reference, Agent)
+    return agent

@@ -69,10 +69,10 @@ def linear_baseline(observation: Tensor, returns: Tensor, mask: Tensor) -> Tenso
     return values.to(returns.dtype)
 
 
-def generalised_advantages(
+def generalized_advantages(
     reward: Tensor, value: Tensor, mask: Tensor, discount: float, gae_lambda: float
 ) -> Tensor:
-    """Generalised advantage estimates (Schulman et al., 2016), (..., copy, time).
+    """Generalized advantage estimates (Schulman et al., 2016), (..., copy, time).
 
     The value after the last step of an episode is zero: see the module's docstring.
     """
@@ -82,13 +82,38 @@ def generalised_advantages(
     return discounted_returns(delta, discount * gae_lambda)
 
 
-def normalised(advantage: Tensor, mask: Tensor) -> Tensor:
+def normalized(advantage: Tensor, mask: Tensor) -> Tensor:
     """Zero mean and unit standard deviation over (copy, time) of each leading index."""
     count = mask.sum((-2, -1), keepdim=True).clamp(min=1)
     mean = (advantage * mask).sum((-2, -1), keepdim=True) / count
     centred = (advantage - mean) * mask
     variance = centred.square().sum((-2, -1), keepdim=True) / count
     return centred / (variance.sqrt() + 1e-8)
+
+
+def advantages(
+    observation: Tensor,
+    reward: Tensor,
+    mask: Tensor,
+    discount: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Normalized advantages over a linear baseline, each leading index by itself.
+
+    Args:
+        observation: what the baseline reads, (..., copy, time, size).
+        reward: (..., copy, time).
+        mask: 1 where a step counts, (..., copy, time).
+        discount: discount factor.
+        gae_lambda: lambda of the advantage estimates.
+
+    Returns:
+        (..., copy, time), with mean 0 and deviation 1 over copies and time.
+    """
+    returns = discounted_returns(reward, discount)
+    value = linear_baseline(observation, returns, mask)
+    estimated = generalized_advantages(reward, value, mask, discount, gae_lambda)
+    return normalized(estimated, mask)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

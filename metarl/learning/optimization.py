@@ -1,26 +1,43 @@
-"""Second-order steps under a KL limit on dictionaries of parameters; Adam, kept."""
+"""Second-order steps under a KL limit on dictionaries of parameters; Adam's state."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Parameters = dict[str, Tensor]
+Tree = Mapping[str, Any]
+"""Tensors by name, or groups of them by name."""
 
 
-def flatten(parameters: Mapping[str, Tensor]) -> Tensor:
+def tensors_of(tree: Tree) -> Iterator[Tensor]:
+    """All tensors, in the order of their names' insertion."""
+    for entry in tree.values():
+        if isinstance(entry, Mapping):
+            yield from tensors_of(entry)
+        else:
+            yield entry
+
+
+def flatten(tree: Tree) -> Tensor:
     """All parameters as one vector, in the dictionary's order."""
-    return torch.cat([p.reshape(-1) for p in parameters.values()])
+    return torch.cat([p.reshape(-1) for p in tensors_of(tree)])
 
 
-def unflatten(vector: Tensor, like: Mapping[str, Tensor]) -> Parameters:
+def unflatten(vector: Tensor, like: Tree) -> dict[str, Any]:
     """The inverse of `flatten`, with the names and shapes of ``like``."""
-    parts = vector.split([p.numel() for p in like.values()])
-    return {
-        name: part.view(p.shape)
-        for part, (name, p) in zip(parts, like.items(), strict=True)
-    }
+    parts = iter(vector.split([p.numel() for p in tensors_of(like)]))
+
+    def filled(tree: Tree) -> dict[str, Any]:
+        return {
+            name: filled(entry)
+            if isinstance(entry, Mapping)
+            else next(parts).view(entry.shape)
+            for name, entry in tree.items()
+        }
+
+    return filled(like)
 
 
 def conjugate_gradient(
@@ -116,7 +133,7 @@ def backtrack(
 def adam_tensors(
     optimizer: torch.optim.Optimizer, prefix: str = "adam"
 ) -> dict[str, Tensor]:
-    """What an Adam optimiser remembers, for a checkpoint: ``adam/0/exp_avg``, ...
+    """The state of an Adam optimizer, for a checkpoint: ``adam/0/exp_avg``, ...
 
     Args:
         optimizer: Adam or one of its kin.
@@ -158,7 +175,7 @@ def descend(
     gradients: Iterable[Tensor],
     max_norm: float = math.inf,
 ) -> float:
-    """One step along given gradients, of an optimiser of plain tensors, in place.
+    """One step along given gradients, of an optimizer of plain tensors, in place.
 
     Args:
         optimizer: with one group of parameters.

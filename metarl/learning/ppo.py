@@ -1,4 +1,4 @@
-"""Parts of proximal policy optimisation (Schulman et al., 2017), as pure functions.
+"""Parts of proximal policy optimization (Schulman et al., 2017), as pure functions.
 
     log_ratio = log_probability(mean, log_std, action) - old_log_probability
     gain = masked_mean(clipped_surrogate(log_ratio, advantage, mask, 0.2), mask)
@@ -7,7 +7,6 @@
 Shapes are (..., steps): leading axes, such as tasks, share nothing.
 """
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -42,11 +41,6 @@ def value_loss(value: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return masked_mean((value - target).square(), mask)
 
 
-def gaussian_entropy(log_std: Tensor) -> Tensor:
-    """Entropy of a diagonal Gaussian, summed over the last axis, in nats, (...)."""
-    return (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-
-
 def minibatches(
     items: int, count: int, epochs: int, generator: torch.Generator
 ) -> Iterator[Tensor]:
@@ -56,7 +50,7 @@ def minibatches(
         items: what there is to visit.
         count: minibatches an epoch; their sizes differ by one at most.
         epochs: passes over the items.
-        generator: draws the orders: make it with `metarl.randomness.torch_generator`.
+        generator: draws the orders: from `metarl.tasks.randomness.torch_generator`.
     """
     for _ in range(epochs if items else 0):
         order = torch.randperm(items, generator=generator)

@@ -16,8 +16,8 @@ class GRU(nn.GRU):
     """`torch.nn.GRU` of one layer, the batch first: the same weights and numbers.
 
     Args:
-        inputs: numbers that it is told a step.
-        units: numbers that it remembers.
+        inputs: numbers that it reads a step.
+        units: numbers in its state.
     """
 
     weight_ih_l0: Tensor
@@ -37,20 +37,29 @@ class GRU(nn.GRU):
             inputs: (n, time, inputs).
             hidden: before the first step, (n, units).
         """
-        if not torch.is_grad_enabled():  # one step at a time: torch's own is faster
-            states, last = super().forward(inputs, hidden[None].contiguous())
-            return states, last[0]
-        told = nn.functional.linear(inputs, self.weight_ih_l0, self.bias_ih_l0)
+        driven = nn.functional.linear(inputs, self.weight_ih_l0, self.bias_ih_l0)
         states = _Run.apply(
-            told.transpose(0, 1), hidden, self.weight_hh_l0, self.bias_hh_l0
+            driven.transpose(0, 1), hidden, self.weight_hh_l0, self.bias_hh_l0
         )
         return states.transpose(0, 1), states[-1]
 
+    def step(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """The hidden state after one step, (n, units), for acting.
+
+        PyTorch's own unit, which is faster where nothing is learnt.
+
+        Args:
+            inputs: (n, inputs).
+            hidden: before it, (n, units).
+        """
+        _, last = super().forward(inputs[:, None], hidden[None].contiguous())
+        return last[0]
+
 
 class _Run(torch.autograd.Function):
-    """States of all steps, (time, n, units), from what each step is told.
+    """States of all steps, (time, n, units), from what drives each step.
 
-    With the state h before a step, and what it is told, t, in thirds r, z and c:
+    With the state h before a step, and what the input drives, t, in thirds r, z and c:
 
         m  = W h + b
         r  = sigmoid(t_r + m_r)             what is reset
@@ -61,19 +70,19 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, told: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor
+        ctx: Any, driven: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor
     ) -> Tensor:
-        time, n, units = len(told), *hidden.shape
-        states = told.new_empty(time + 1, n, units)
+        time, n, units = len(driven), *hidden.shape
+        states = driven.new_empty(time + 1, n, units)
         states[0] = hidden
-        m = told.new_empty(time, n, 3 * units)
-        rz = told.new_empty(time, n, 2 * units)
-        c = told.new_empty(time, n, units)
+        m = driven.new_empty(time, n, 3 * units)
+        rz = driven.new_empty(time, n, 2 * units)
+        c = driven.new_empty(time, n, units)
         (r, z), m_c = rz.chunk(2, -1), m[..., -units:]
         transposed = weight.T
         for h, h_, m_, m_rz, m_c_, t_rz, t_c, rz_, r_, z_, c_ in _steps(
             *(states[:-1], states[1:], m, m[..., :-units], m_c),
-            *(told[..., :-units], told[..., -units:], rz, r, z, c),
+            *(driven[..., :-units], driven[..., -units:], rz, r, z, c),
         ):
             torch.addmm(bias, h, transposed, out=m_)
             torch.add(t_rz, m_rz, out=rz_).sigmoid_()
@@ -105,9 +114,9 @@ class _Run(torch.autograd.Function):
             torch.mul(each, factor, out=thirds)
             later = torch.addmm(d * kept, flat, weight)
         flat = of_m.flatten(2)
-        of_told = torch.cat([flat[..., :-units], of_state * to_c], -1)
+        of_driven = torch.cat([flat[..., :-units], of_state * to_c], -1)
         of_weight = flat.flatten(0, 1).T @ before.flatten(0, 1)
-        return of_told, later, of_weight, flat.sum((0, 1))
+        return of_driven, later, of_weight, flat.sum((0, 1))
 
 
 def _steps(*columns: Tensor) -> list[tuple[Tensor, ...]]:

@@ -1,1 +1,1 @@
-"""What is kept of a run."""
+"""What is kept, and making it: run folders, checkpoints, training, evaluating."""

@@ -15,7 +15,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from metarl.errors import InputError, RunError
-from metarl.files import read_json, write_json
+from metarl.runs.files import read_json, write_json
 
 FORMAT = "metarl-checkpoint/1"
 KEEP = 2

@@ -25,13 +25,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import metarl
+from metarl.environment.family import TaskFamily
+from metarl.environment.registry import label, make_family
 from metarl.errors import InputError, RunError
-from metarl.family import TaskFamily
-from metarl.files import read_json, replacing, write_json
-from metarl.learning.agent import Agent
-from metarl.learning.normalised import Normalised
-from metarl.registry import find, label, make_family
+from metarl.learning.agent import Agent, find_agent
 from metarl.runs import checkpoint
+from metarl.runs.files import read_json, replacing, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +47,8 @@ class RunConfig:
     """Control steps to train for; the iteration that passes it is the last."""
     train_tasks: int = 0
     """Train on so many distinct tasks; 0 draws new ones for ever."""
-    normalise: bool = False
-    """Tell the agent normalised observations; a run that does not say is without."""
+    normalize_observations: bool = False
+    """Tell the agent normalized observations; a run that does not say is without."""
     family_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Arguments of the family."""
     agent_config: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -67,13 +66,21 @@ class RunConfig:
             InputError: for an unknown name or a wrong option.
         """
         family = make_family(self.family, **self.family_options)
-        agent_class = find("agents", self.agent)
+        agent_class = find_agent(self.agent)
+        settings = tuples(self.agent_config)
+        for name, only in agent_class.retired_settings.items():
+            if settings.pop(name, only) != only:
+                raise InputError(
+                    f"Agent {self.agent!r}: {name}={self.agent_config[name]!r} is no "
+                    f"longer there; it is {only!r} now."
+                )
         try:
-            config = agent_class.Config(**tuples(self.agent_config))
+            config = agent_class.Config(**settings)
         except TypeError as error:
             raise InputError(f"Agent {self.agent!r}: {error}.") from error
         agent = agent_class(family, config, self.seed)
-        return family, Normalised(agent) if self.normalise else agent
+        agent.normalizer.enabled = self.normalize_observations
+        return family, agent
 
 
 def tuples(config: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +89,17 @@ def tuples(config: dict[str, Any]) -> dict[str, Any]:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.items()
     }
+
+
+def _upgraded(plain: Any) -> Any:
+    """A config as this version writes it, from one of any version.
+
+    Version 1, of metarl 0.1, has no format and an earlier name.
+    """
+    if isinstance(plain, dict) and "normalise" in plain:
+        plain = dict(plain)
+        plain["normalize_observations"] = plain.pop("normalise")
+    return plain
 
 
 class Run:
@@ -101,7 +119,7 @@ class Run:
                 f"{self.path} is not a run folder: it has no config.json. "
                 "`metarl train` makes one and prints its path."
             )
-        plain = read_json(self.path / "config.json")
+        plain = _upgraded(read_json(self.path / "config.json"))
         try:
             self.config = RunConfig(**plain)
         except TypeError as error:
@@ -203,7 +221,7 @@ class Run:
                 f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
                 f"not of a {agent.name}."
             )
-        for name, own in agent.state()[0].items():
+        for name, own in agent.save()[0].items():
             if name not in tensors or tensors[name].shape != own.shape:
                 held = tuple(tensors[name].shape) if name in tensors else "missing"
                 raise InputError(
@@ -211,7 +229,7 @@ class Run:
                     f"{held}, not {tuple(own.shape)}."
                 )
         try:
-            agent.load_state(tensors, plain["agent"])
+            agent.load(tensors, plain["agent"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"Checkpoint {found[-1][1]} does not fit this agent: {error}."
@@ -237,6 +255,26 @@ class Run:
         with replacing(self.path / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return rows
+
+
+def as_run(run: Run | Path | str) -> Run:
+    """A run, given as such or by its folder."""
+    return run if isinstance(run, Run) else Run(run)
+
+
+def load(run: Run | Path | str) -> tuple[TaskFamily, Agent]:
+    """The family of a run, and its agent as trained so far.
+
+    Raises:
+        InputError: if it is no run, or has no whole checkpoint.
+    """
+    family, agent, _ = as_run(run).load()
+    return family, agent
+
+
+def video_name(split: str, index: int, seed: int) -> str:
+    """Name of the video of a task; with the seed that drew it where that is not 0."""
+    return f"{split}-{index}" + (f"-seed{seed}" if seed else "")
 
 
 def find_run(config: RunConfig, out: Path | str) -> Run | None:

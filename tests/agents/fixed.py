@@ -2,9 +2,10 @@
 
 import torch
 
-from metarl.agents.gradient import Batch
+from metarl.learning.distributions import Gaussian, gaussian
+from metarl.learning.networks import leaves
 from metarl.learning.optimization import flatten, unflatten
-from metarl.learning.policies import gaussian, log_probability, policy_part
+from metarl.learning.policy_gradient import Batch
 
 TASKS, STEPS = 3, 40
 
@@ -17,7 +18,7 @@ def agent_of(family, kind, **config):
     """A small agent in float64."""
     defaults = {"hidden": (5, 4), "inner_lr": 0.7}
     agent = kind(family, kind.Config(**{**defaults, **config}), seed=0)
-    agent.parameters = double(agent.parameters)
+    agent.learnt = {group: double(p) for group, p in agent.learnt.items()}
     return agent
 
 
@@ -30,21 +31,39 @@ def batch_of(agent, seed, spread=0.3):
     mask = torch.ones(TASKS, STEPS, dtype=torch.float64)
     mask[0, STEPS // 2 :] = 0
     noise = torch.randn(TASKS, STEPS, generator=g, dtype=torch.float64)
-    mean, log_std = gaussian(policy_part(agent.parameters), observation)
-    old = log_probability(mean, log_std.expand(TASKS, 2), action) + spread * noise
+    actions = gaussian(agent.learnt["start"], observation)
+    old = actions.log_prob(action) + spread * noise
     return Batch(observation, action, advantage, mask, old.detach())
 
 
-def error_of_gradient(loss, parameters, step=1e-5):
+def leaves_of(agent):
+    """All that it has learnt, to be differentiated by."""
+    return {group: leaves(p) for group, p in agent.learnt.items()}
+
+
+def collectors_of(agent, batches):
+    """Actions of the policies of each round, on its observations, as constants."""
+    return [
+        Gaussian(actions.mean.detach(), actions.log_std.detach())
+        for actions in agent.through_adaptation(leaves_of(agent), batches)
+    ]
+
+
+def moved(actions):
+    """The same distributions, a little elsewhere."""
+    return [Gaussian(a.mean + 0.3, a.log_std - 0.1) for a in actions]
+
+
+def error_of_gradient(loss, learnt, step=1e-5):
     """Relative distance of autograd's gradient from central differences.
 
     Args:
-        loss: a function of a dictionary of parameters.
-        parameters: where to differentiate.
+        loss: a function of all that is learnt.
+        learnt: where to differentiate.
         step: of the differences.
     """
-    theta = flatten(parameters).requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(unflatten(theta, parameters)), theta)
+    theta = flatten(learnt).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(unflatten(theta, learnt)), theta)
     numeric = torch.empty_like(gradient)
     for i in range(len(theta)):
         ends = []
@@ -52,6 +71,6 @@ def error_of_gradient(loss, parameters, step=1e-5):
             point = theta.detach().clone()
             point[i] += sign * step
             # An inner step itself needs a gradient.
-            ends.append(loss(unflatten(point.requires_grad_(), parameters)))
+            ends.append(loss(unflatten(point.requires_grad_(), learnt)))
         numeric[i] = (ends[0] - ends[1]).detach() / (2 * step)
     return float((gradient - numeric).norm() / numeric.norm())

@@ -5,8 +5,8 @@ from carts import BLOWING, Cart
 
 from metarl import Parameter
 from metarl.agents.baselines import Oracle, PPOConfig, Randomized
-from metarl.learning.agent import Sampler
-from metarl.registry import make_family
+from metarl.environment.registry import make_family
+from metarl.learning.sampler import Sampler
 
 
 def test_the_oracle_knows_held_out_ranges_but_no_task_that_is_judged():
@@ -32,7 +32,7 @@ def test_the_randomised_policy_knows_the_train_box_alone():
 @pytest.mark.parametrize("kind", [Randomized, Oracle])
 def test_it_trains_on_so_few_tasks_as_it_was_told(kind):
     family = make_family("ant-crippled")
-    sampler = Sampler(family, 0, kind.sees_task, train_tasks=3)
+    sampler = Sampler(family, 0, kind.observes_task, train_tasks=3)
     few = set(family.tasks("train", 3))
     pool = kind(family, PPOConfig(pool=60), 0).pool(sampler)
     inside = [task for task in pool if family.space.distance(task) == 0]

@@ -7,42 +7,19 @@ from itertools import pairwise
 import pytest
 import torch
 from carts import Cart
+from tiny import CONFIGS
 
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environment
+from metarl.environment.episodes import TimeStep
+from metarl.environment.registry import make_family, names
 from metarl.errors import InputError
 from metarl.evaluation.protocol import evaluate
-from metarl.learning.agent import Agent, Sampler
-from metarl.learning.normalised import Normalised
-from metarl.registry import find, make_family, names
-from metarl.world.environment import Environment
-from metarl.world.rollout import Percept, collect
-
-GRADIENT = {"tasks": 3, "episodes": 4, "hidden": (8,)}
-MEMORY = {"tasks": 3, "episodes": 2, "units": 8, "epochs": 1}
-METRIC = {"tasks": 3, "support": 2, "queries": 2, "hidden": (8,), "epochs": 1}
-PPO = {"simulations": 8, "rollout": 10, "pool": 5, "hidden": (8,)}
-TINY = {
-    "maml": GRADIENT,
-    "fomaml": GRADIENT,
-    "meta-sgd": GRADIENT,
-    "promp": GRADIENT,
-    "reptile": GRADIENT,
-    "lstm-optimizer": {**GRADIENT, "units": 4},
-    "es-maml": {"pairs": 3, "trials": 4},
-    "hill-climb": {"pairs": 3, "trials": 3},
-    "rl2": MEMORY,
-    "mann": {**MEMORY, "slots": 4, "width": 3},
-    "metanet": {**GRADIENT, "units": 4, "key": 3},
-    **dict.fromkeys(("siamese", "matching", "relation", "prototypical"), METRIC),
-    "scratch": {"episodes": 2, "tuning_epochs": 1, "hidden": (8,)},
-    "finetune": {**PPO, "episodes": 2, "tuning_epochs": 1},
-    "finetune-climb": {**PPO, "trials": 3},
-    "randomized": PPO,
-    "oracle": PPO,
-}
-"""Config fields that make an agent's iteration and its adaptation cheap."""
+from metarl.learning.agent import Agent, find_agent
+from metarl.learning.sampler import Sampler
 
 AGENTS = names("agents")
-TRAINED = [name for name in AGENTS if find("agents", name).trains]
+TRAINED = [name for name in AGENTS if find_agent(name).trains]
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +28,15 @@ def family():
 
 
 def make(family, name, seed=0) -> Agent:
-    if name not in TINY:
-        pytest.fail(f"Say how to make it small: add {name!r} to TINY in {__file__}.")
-    kind = find("agents", name)
-    return kind(family, kind.Config(**TINY[name]), seed)
+    if name not in CONFIGS:
+        pytest.fail(f"Say how to make it small: add {name!r} to tests/tiny.py.")
+    kind = find_agent(name)
+    return kind(family, kind.Config(**CONFIGS[name]), seed)
 
 
 def trained(family, name, iterations, seed=0):
     agent = make(family, name, seed)
-    sampler = Sampler(family, seed, agent.sees_task)
+    sampler = Sampler(family, seed, agent.observes_task)
     return agent, sampler, go_on(agent, sampler, iterations)
 
 
@@ -108,7 +85,7 @@ def test_it_learns_resumes_to_the_same_bits_and_follows_its_seed(name, family):
     resumed = make(family, name, seed=7)  # nothing of a seed's start may be left
     resumed.seed = agent.seed
     resumed.load_state(*first)
-    sampler = Sampler(family, 0, agent.sees_task)
+    sampler = Sampler(family, 0, agent.observes_task)
     sampler.load_state(counts)
     go_on(resumed, sampler, 1)
     assert_same(copied(resumed), whole)
@@ -130,13 +107,13 @@ def test_it_is_judged_at_any_budget_and_learns_nothing_for_good(name, family):
     results = [evaluate(agent, family, **options) for _ in range(2)]
     assert_same(copied(agent), before)
     # The same call gives the same numbers: nothing is left over from the first.
-    assert results[0]["splits"] == results[1]["splits"]
-    for split in results[0]["splits"].values():
-        for point in split["points"]:
-            assert all(math.isfinite(value) for value in point["return"])
-            assert point["diverged"] == 0
-        spent = [point["control_steps"] for point in split["points"]]
-        assert spent[0] == [0, 0, 0]
+    assert results[0].splits == results[1].splits
+    for split in results[0].splits.values():
+        for point in split.points:
+            assert all(math.isfinite(value) for value in point.returns)
+            assert point.diverged == 0
+        spent = [point.control_steps for point in split.points]
+        assert spent[0] == (0, 0, 0)
         for row in zip(*spent, strict=True):
             assert all(low < high for low, high in pairwise(row))
 
@@ -146,9 +123,9 @@ def test_its_untrained_policy_can_be_deployed_and_does_not_wait_for_ever(name, f
     agent = make(family, name)
     tasks = family.tasks("interpolation", 3, 0)
     adaptation = agent.adaptation(3)
-    assert adaptation.round >= 1
-    world = Environment(family, tasks, 2, visible=agent.sees_task)
-    episodes = collect(world, adaptation.deployed(), seed=0)
+    assert adaptation.episodes_per_update >= 1
+    world = Environment(family, tasks, 2, observe_task=agent.observes_task)
+    episodes = collect(world, adaptation.policy(), seed=0)
     assert episodes.action.shape == (3, 2, family.horizon, 2)
     assert episodes.action.isfinite().all()
 
@@ -157,14 +134,14 @@ def test_its_untrained_policy_can_be_deployed_and_does_not_wait_for_ever(name, f
 def test_training_goes_on_beside_an_adaptation_without_changing_it(name, family):
     agent, sampler, _ = trained(family, name, 1)
     world = Environment(
-        family, family.tasks("interpolation", 3, 0), visible=agent.sees_task
+        family, family.tasks("interpolation", 3, 0), observe_task=agent.observes_task
     )
     alone, beside = agent.adaptation(3), agent.adaptation(3)
 
     def adapted(adaptation):
         for episode in range(4):
-            adaptation.absorb(collect(world, adaptation, seed=episode))
-        return collect(world, adaptation.deployed(), seed=9).action
+            adaptation.update(collect(world, adaptation, seed=episode))
+        return collect(world, adaptation.policy(), seed=9).action
 
     expected = adapted(alone)
     go_on(agent, sampler, 1)
@@ -178,7 +155,7 @@ def test_an_agent_that_trains_can_be_put_back(name, family):
     go_on(agent, sampler, 1)
     whole = copied(agent)
     agent.load_state(*first)
-    sampler = Sampler(family, 0, agent.sees_task)
+    sampler = Sampler(family, 0, agent.observes_task)
     sampler.load_state(counts)
     go_on(agent, sampler, 1)
     assert_same(copied(agent), whole)
@@ -190,15 +167,15 @@ def test_it_ships_the_mean_of_its_actions_unless_it_explores_within_episodes(
 ):
     agent, _, _ = trained(family, name, 1)
     world = Environment(
-        family, family.tasks("interpolation", 3, 0), visible=agent.sees_task
+        family, family.tasks("interpolation", 3, 0), observe_task=agent.observes_task
     )
     adaptation = agent.adaptation(3)
-    adaptation.absorb(collect(world, adaptation, seed=0))
-    policy = adaptation.deployed()
+    adaptation.update(collect(world, adaptation, seed=0))
+    policy = adaptation.policy()
     shape = (3, 1)
     acted = [
         policy.act(
-            Percept(
+            TimeStep(
                 world.reset(1).view(*shape, -1),
                 torch.zeros(shape),
                 torch.ones(shape, dtype=torch.bool),
@@ -208,29 +185,31 @@ def test_it_ships_the_mean_of_its_actions_unless_it_explores_within_episodes(
         )
         for noise in (0.0, 1.0)
     ]
-    assert torch.equal(*acted) == (name not in ("rl2", "mann"))
+    explores = getattr(agent.config, "deploy", "mean") == "sample" or name == "random"
+    assert torch.equal(*acted) != explores
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_what_it_saved_does_not_see_later_training(name, family):
     agent, sampler, _ = trained(family, name, 1)
-    for kept in (agent, Normalised(agent)):
-        twin = kept.copied()
-        saved, again = kept.state()[0], twin.state()[0]
-        before = {n: t.clone() for n, t in saved.items()}
-        go_on(agent, sampler, 1)
-        for name_, tensor in before.items():
-            assert torch.equal(saved[name_], tensor), name_
-            assert torch.equal(again[name_], tensor), name_
+    agent.normalizer.enabled = not agent.normalizes
+    go_on(agent, sampler, 1)
+    twin = agent.snapshot()
+    saved, again = agent.save()[0], twin.save()[0]
+    before = {n: t.clone() for n, t in saved.items()}
+    go_on(agent, sampler, 1)
+    for name_, tensor in before.items():
+        assert torch.equal(saved[name_], tensor), name_
+        assert torch.equal(again[name_], tensor), name_
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_counts_that_mean_nothing_are_refused(name, family):
-    config = find("agents", name).Config
+    config = find_agent(name).Config
     for field in dataclasses.fields(config):
         if type(field.default) is int:
             with pytest.raises(InputError, match=f"{field.name}=-1"):
-                find("agents", name)(family, config(**{field.name: -1}), 0)
+                find_agent(name)(family, config(**{field.name: -1}), 0)
 
 
 class Exploding(Cart):

@@ -6,13 +6,14 @@ from pathlib import Path
 import torch
 
 from metarl.cli import main
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environment
+from metarl.environment.registry import make_family, names
 from metarl.evaluation.protocol import evaluate
 from metarl.evaluation.statistics import interval
-from metarl.learning.agent import Sampler
-from metarl.registry import find, make_family, names
+from metarl.learning.agent import find_agent
+from metarl.learning.sampler import Sampler
 from metarl.runs.folder import Run
-from metarl.world.environment import Environment
-from metarl.world.rollout import collect
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "experiments/custom_agent/spread.py"
@@ -29,7 +30,7 @@ def test_the_page_shows_the_file():
     assert shown == [FILE.read_text()]
 
 
-def test_it_trains_and_is_judged_by_its_path(tmp_path):
+def test_it_trains_and_is_evaluated_by_its_path(tmp_path):
     options = ["--steps", "100000", "--agent.tries", "10", "--out", str(tmp_path)]
     assert main(["train", "point-goal", f"{FILE}:Spread", *options]) == 0
     (path,) = tmp_path.glob("*/*/*")
@@ -38,27 +39,27 @@ def test_it_trains_and_is_judged_by_its_path(tmp_path):
     assert last["return"] > first["return"]
     family, agent, _ = run.load()
     results = evaluate(agent, family, splits=["interpolation"], tasks=32)
-    points = results["splits"]["interpolation"]["points"]
-    before, after = (interval(points[i]["return"]) for i in (0, -1))
+    points = results.splits["interpolation"].points
+    before, after = (interval(points[i].returns) for i in (0, -1))
     assert after.low > before.high
 
 
 def test_it_keeps_the_contract():
-    """Training goes on beside an adaptation, and a round may come in parts."""
+    """Training goes on beside an adaptation, and an update may come in parts."""
     family = make_family("point-goal", horizon=12)
-    kind = find("agents", f"{FILE}:Spread")
+    kind = find_agent(f"{FILE}:Spread")
     agent = kind(family, kind.Config(), seed=0)
     tasks = family.tasks("interpolation", 3)
     adaptation = agent.adaptation(3)
     worlds = {copies: Environment(family, tasks, copies) for copies in (1, 2)}
-    before = collect(worlds[1], adaptation.deployed(), seed=0)
+    before = collect(worlds[1], adaptation.policy(), seed=0)
     agent.train_step(Sampler(family, seed=0))
     assert torch.equal(
-        collect(worlds[1], adaptation.deployed(), seed=0).action, before.action
+        collect(worlds[1], adaptation.policy(), seed=0).action, before.action
     )
     returns = []
     for copies in (1, 2, 1):
         episodes = collect(worlds[copies], adaptation, seed=copies)
-        adaptation.absorb(episodes)
+        adaptation.update(episodes)
         returns.append(episodes.returns)
     assert torch.equal(adaptation.highest[:, 0], torch.cat(returns, 1).amax(1))

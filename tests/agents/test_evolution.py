@@ -1,4 +1,4 @@
-"""Evolution finds gradients and climbs hills without being told either."""
+"""Evolution finds gradients and climbs hills from returns alone."""
 
 import dataclasses
 
@@ -9,16 +9,17 @@ from metarl.agents.es_maml import (
     ESMAML,
     VectorPolicy,
     es_gradient,
-    standardised,
+    standardized,
 )
 from metarl.agents.hill_climb import HillClimb
-from metarl.learning.agent import Sampler
-from metarl.learning.normalisation import Statistics
-from metarl.learning.policies import network, network_parameters
-from metarl.randomness import torch_generator
-from metarl.registry import make_family
-from metarl.world.environment import Environment
-from metarl.world.rollout import Percept, collect, judged
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environment
+from metarl.environment.episodes import TimeStep, returns_with_diverged_as_worst
+from metarl.environment.registry import make_family
+from metarl.learning.networks import network, network_parameters
+from metarl.learning.normalization import Normalizer
+from metarl.learning.sampler import Sampler
+from metarl.tasks.randomness import torch_generator
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +148,9 @@ def test_a_vector_policy_is_one_network_for_each_robot():
     ).view(2, 3, -1)
     observation = torch.randn(2, 3, 3, generator=generator("observation"))
     flags = torch.ones(2, 3, dtype=torch.bool)
-    percept = Percept(observation, flags.float(), flags, flags, torch.zeros(2, 3, 2))
-    policy = VectorPolicy(vectors, shapes, Statistics.nothing(3))
-    action = policy.act(percept)
+    time_step = TimeStep(observation, flags.float(), flags, flags, torch.zeros(2, 3, 2))
+    policy = VectorPolicy(vectors, shapes, Normalizer(3))
+    action = policy.act(time_step)
     for i, one in enumerate(parameters):
         alone = torch.tanh(network(one, observation.view(6, 3)[i : i + 1]))[0]
         torch.testing.assert_close(action.view(6, 2)[i], alone)
@@ -158,16 +159,24 @@ def test_a_vector_policy_is_one_network_for_each_robot():
 def test_what_blew_up_is_no_winner():
     returns = torch.tensor([[-5.0, -1.0, -9.0]])
     diverged = torch.tensor([[False, True, False]])
-    assert judged(returns, diverged).tolist() == [[-5.0, -9.0, -9.0]]
+    assert returns_with_diverged_as_worst(returns, diverged).tolist() == [
+        [-5.0, -9.0, -9.0]
+    ]
 
 
 def test_where_all_blew_up_they_are_as_bad_as_the_worst_of_any():
     returns = torch.tensor([[-3.0, -2.0], [-60.0, -70.0], [-80.0, -1.0]])
     diverged = torch.tensor([[True, True], [False, False], [False, True]])
     together = [[-80.0, -80.0], [-60.0, -70.0], [-80.0, -80.0]]
-    assert judged(returns, diverged, together=True).tolist() == together
+    assert (
+        returns_with_diverged_as_worst(returns, diverged, across_tasks=True).tolist()
+        == together
+    )
     # On the robot no task knows of another.
-    assert judged(returns, diverged).tolist() == [[-3.0, -3.0], *together[1:]]
+    assert returns_with_diverged_as_worst(returns, diverged).tolist() == [
+        [-3.0, -3.0],
+        *together[1:],
+    ]
 
 
 @pytest.mark.parametrize("kind", [ESMAML, HillClimb])
@@ -181,18 +190,18 @@ def test_what_blew_up_is_no_winner_when_it_comes_alone(kind, family):
     reward[0, :, 0] = torch.tensor([-10.0, -2.0, -11.0])
     lost = torch.tensor([[False, True, False]])
     seen = dataclasses.replace(episodes, reward=reward, diverged=lost)
-    adaptation.absorb(seen)
+    adaptation.update(seen)
     parts = agent.adaptation(1)
     for copy in range(3):
         one = slice(copy, copy + 1)
-        parts.absorb(
+        parts.update(
             dataclasses.replace(seen, reward=reward[:, one], diverged=lost[:, one])
         )
     torch.testing.assert_close(parts.pivot, adaptation.pivot)
 
 
 def test_standardised_by_hand():
-    found = standardised(torch.tensor([[1.0, 3.0], [2.0, 2.0]]))
+    found = standardized(torch.tensor([[1.0, 3.0], [2.0, 2.0]]))
     torch.testing.assert_close(found, torch.tensor([[-1.0, 1.0], [0.0, 0.0]]))
 
 
@@ -206,9 +215,9 @@ def test_a_round_in_parts_is_the_round(kind, family):
     for parts in ((4,), (1, 1, 2)):
         adaptation = agent.adaptation(2)
         for copies in parts:
-            assert adaptation.round >= copies
-            adaptation.absorb(collect(worlds[copies], adaptation, seed=3))
-        assert adaptation.round == 4
+            assert adaptation.episodes_per_update >= copies
+            adaptation.update(collect(worlds[copies], adaptation, seed=3))
+        assert adaptation.episodes_per_update == 4
         pivots.append(adaptation.pivot)
     torch.testing.assert_close(*pivots)
     assert not torch.equal(pivots[0], agent.start.expand(2, -1))
@@ -222,6 +231,6 @@ def test_perturbations_shrink_after_as_many_steps_as_in_training(kind, family):
     for seed in range(8):
         tried = adaptation.directions
         sizes.append(tried[tried.abs().sum(-1) > 0].std())  # the pivot is not moved
-        adaptation.absorb(collect(world, adaptation, seed))
+        adaptation.update(collect(world, adaptation, seed))
     expected = torch.tensor([1.0, 1.0, *((2 / step) ** 0.5 for step in range(3, 9))])
     torch.testing.assert_close(torch.stack(sizes), expected, rtol=0.1, atol=0)

@@ -1,4 +1,4 @@
-"""Baselines that go on from domain randomisation: where they start, what they try."""
+"""Baselines that go on from domain randomization: where they start, what they try."""
 
 from dataclasses import replace
 
@@ -8,10 +8,10 @@ import torch
 from metarl.agents.baselines import PPOConfig, Randomized
 from metarl.agents.finetune import Finetune, FinetuneClimb
 from metarl.agents.tuning import actor
-from metarl.learning.agent import Sampler
-from metarl.registry import make_family
-from metarl.world.environment import Environment
-from metarl.world.rollout import collect
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environment
+from metarl.environment.registry import make_family
+from metarl.learning.sampler import Sampler
 
 PPO = {"simulations": 8, "rollout": 12, "pool": 5, "hidden": (8,)}
 
@@ -55,7 +55,7 @@ def test_without_episodes_finetune_is_randomized_to_the_bit(
     finetune, randomized, world
 ):
     ours, theirs = (
-        collect(world, agent.adaptation(3).deployed(), seed=0)
+        collect(world, agent.adaptation(3).policy(), seed=0)
         for agent in (finetune, randomized)
     )
     assert torch.equal(ours.action, theirs.action)
@@ -66,9 +66,9 @@ def test_before_its_first_update_finetune_explores_around_the_randomized_policy(
 ):
     adaptation = finetune.adaptation(3)
     observation = torch.randn(3, 3, 2, generator=torch.Generator().manual_seed(0))
-    told = finetune.moments().normalised(observation)
+    told = finetune.observation_normalizer()(observation)
     mean = finetune.policy.get_distribution(told.flatten(0, 1)).mode().view(3, 3, 2)
-    torch.testing.assert_close(adaptation.actors.mean(observation), mean)
+    torch.testing.assert_close(adaptation.actors.actions(observation).mean, mean)
     torch.testing.assert_close(
         adaptation.actors.log_std, finetune.policy.log_std.expand(3, -1)
     )
@@ -77,7 +77,7 @@ def test_before_its_first_update_finetune_explores_around_the_randomized_policy(
 def test_finetune_explores_no_less_than_it_is_told(finetune):
     left = finetune.adaptation(3).actors.log_std.exp()
     assert (left > 0.6).all()  # so that it stays as it is
-    twin = finetune.copied()
+    twin = finetune.snapshot()
     twin.config = replace(finetune.config, tuning_std=2.0)
     wide = twin.adaptation(3).actors.log_std.exp()
     torch.testing.assert_close(wide, torch.full((3, 2), 2.0))
@@ -86,18 +86,20 @@ def test_finetune_explores_no_less_than_it_is_told(finetune):
 
 def test_finetune_learns_on_the_robot_and_the_agent_stays(finetune, world):
     before = {n: p.clone() for n, p in finetune.policy.state_dict().items()}
-    mean = finetune.normaliser.mean.copy()
+    mean = finetune.running.mean.copy()
     adaptation = finetune.adaptation(3)
-    first = collect(world, adaptation.deployed(), seed=1)
-    adaptation.absorb(collect(world, adaptation, seed=0))
+    first = collect(world, adaptation.policy(), seed=1)
+    adaptation.update(collect(world, adaptation, seed=0))
     assert adaptation.updates == 1
-    assert torch.equal(adaptation.scales.observation.mean, finetune.moments().mean)
-    second = collect(world, adaptation.deployed(), seed=1)
+    assert torch.equal(
+        adaptation.scales.observation.mean, finetune.observation_normalizer().mean
+    )
+    second = collect(world, adaptation.policy(), seed=1)
     assert not torch.equal(first.action, second.action)
     assert not torch.equal(second.action[0, 0, 0], second.action[1, 0, 0])
     for name, tensor in finetune.policy.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert (finetune.normaliser.mean == mean).all()
+    assert (finetune.running.mean == mean).all()
 
 
 def test_finetune_counts_rewards_in_the_units_of_training(finetune):
@@ -109,7 +111,7 @@ def test_finetune_counts_rewards_in_the_units_of_training(finetune):
 
 def test_without_episodes_climbing_is_the_randomized_policy(climb, randomized, world):
     ours, theirs = (
-        collect(world, agent.adaptation(3).deployed(), seed=0)
+        collect(world, agent.adaptation(3).policy(), seed=0)
         for agent in (climb, randomized)
     )
     torch.testing.assert_close(ours.action, theirs.action)
@@ -121,7 +123,7 @@ def test_climbing_tries_the_pivot_and_a_perturbation_in_each_other_episode(
     adaptation = climb.adaptation(3)
     episodes = collect(world, adaptation, seed=0)
     start = actor(climb.policy)
-    told = climb.moments().normalised(episodes.observation)
+    told = climb.observation_normalizer()(episodes.observation)
     with torch.no_grad():
         unperturbed = start(told)
     gap = (episodes.action - unperturbed).abs().amax((-1, -2))
@@ -136,13 +138,13 @@ def test_the_best_trial_becomes_the_pivot_which_is_tried_again_at_a_cost(climb, 
     episodes = collect(world, adaptation, seed=0)
     best = episodes.returns.argmax(1)
     tried = adaptation.pivot[:, None] + 0.5 * adaptation.directions
-    adaptation.absorb(episodes)
+    adaptation.update(episodes)
     torch.testing.assert_close(adaptation.pivot, tried[torch.arange(3), best])
     # A new step begins, and its first episode is the pivot's own.
-    assert adaptation.round == 3
+    assert adaptation.episodes_per_update == 3
     assert (adaptation.directions[:, 0] == 0).all()
     retried = collect(world, adaptation, seed=0)
-    shipped = collect(world, adaptation.deployed(), seed=0)
+    shipped = collect(world, adaptation.policy(), seed=0)
     torch.testing.assert_close(retried.action[:, 0], shipped.action[:, 0])
 
 
@@ -152,7 +154,7 @@ def test_climbing_does_not_make_its_own_episodes_worse(climb, world):
     for _ in range(6):
         episodes = collect(world, adaptation, seed=0)  # always the same noise
         returns.append(episodes.returns[:, 0])
-        adaptation.absorb(episodes)
+        adaptation.update(episodes)
     steps = torch.stack(returns, 1)
     assert (steps.diff(dim=1) > -1e-4).all()
     assert (steps[:, -1] > steps[:, 0]).any()
@@ -162,9 +164,9 @@ def test_climbing_does_not_make_its_own_episodes_worse(climb, world):
 def test_later_training_does_not_reach_into_an_adaptation(kind, family, world):
     agent = trained(family, kind, kind.Config(**PPO))
     adaptation = agent.adaptation(3)
-    before = collect(world, adaptation.deployed(), seed=0)
+    before = collect(world, adaptation.policy(), seed=0)
     sampler = Sampler(family, 0)
     sampler.iteration = 3
     agent.train_step(sampler)
-    after = collect(world, adaptation.deployed(), seed=0)
+    after = collect(world, adaptation.policy(), seed=0)
     assert torch.equal(before.action, after.action)

@@ -21,10 +21,10 @@ from metarl.evaluation.statistics import interval
 def test_by_default_twenty_episodes_find_a_new_goal(agent, steps, tmp_path):
     run = metarl.train("point-goal", agent, steps=steps, out=tmp_path, quiet=True)
     results = metarl.evaluate(run, splits=["interpolation"], tasks=32, budgets=(0, 20))
-    points = results["splits"]["interpolation"]["points"]
-    before, after = (interval(point["return"]) for point in points)
+    points = results.splits["interpolation"].points
+    before, after = (interval(point.returns) for point in points)
     assert after.low > before.high
-    gain = np.subtract(points[1]["return"], points[0]["return"])
+    gain = np.subtract(points[1].returns, points[0].returns)
     # A point that stays where it is would get -38 in all.
     assert interval(gain).low > 5
     assert after.low > -35

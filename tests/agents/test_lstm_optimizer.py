@@ -1,16 +1,26 @@
-"""The learnt optimiser: what its gates do, what it is told, and its gradient."""
+"""The learnt optimizer: what its gates do, what they read, and its gradient."""
 
 import math
 
 import pytest
 import torch
-from fixed import STEPS, TASKS, agent_of, batch_of, error_of_gradient
+from fixed import (
+    STEPS,
+    TASKS,
+    agent_of,
+    batch_of,
+    collectors_of,
+    error_of_gradient,
+    leaves_of,
+    moved,
+)
 
-from metarl.agents.lstm_optimizer import LSTMOptimizer, preprocessed
+from metarl.agents.lstm_optimizer import LSTMOptimizer, learner_at, preprocessed
 from metarl.agents.maml import MAML
-from metarl.learning.agent import Sampler
-from metarl.learning.policies import policy_part, stack
-from metarl.registry import make_family
+from metarl.environment.registry import make_family
+from metarl.learning.networks import leaves, named, stack
+from metarl.learning.proximal import proximal_loss
+from metarl.learning.sampler import Sampler
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +30,20 @@ def family():
 
 def learner_of(family, **config):
     agent = agent_of(family, LSTMOptimizer, **{"units": 3, "updates": 2, **config})
-    # Weights that are felt, not the small ones that it begins with.
+    # Weights of some size, not the small ones that it begins with.
     g = torch.Generator().manual_seed(3)
-    for name, p in agent.parameters.items():
-        if "/" in name and name != "gate/bias":
-            p.copy_(0.5 * torch.randn(p.shape, generator=g, dtype=p.dtype))
+    lstm, gate = agent.learnt["lstm"], agent.learnt["gate"]
+    for p in [*lstm.values(), gate["hidden"], gate["parameter"], gate["previous"]]:
+        p.copy_(0.5 * torch.randn(p.shape, generator=g, dtype=p.dtype))
     return agent
 
 
-def start_of(agent):
-    return stack(policy_part(agent.parameters), TASKS)
+def policies_of(agent, tasks=TASKS):
+    return stack(agent.learnt["start"], tasks)
+
+
+def start_of(agent, tasks=TASKS):
+    return learner_at(policies_of(agent, tasks), agent.config.units)
 
 
 def test_preprocessing_by_hand():
@@ -42,26 +56,26 @@ def test_preprocessing_by_hand():
 def test_with_open_forget_and_constant_input_gates_it_is_gradient_descent(family):
     agent = agent_of(family, LSTMOptimizer, updates=1)
     maml = agent_of(family, MAML)
-    for name, p in agent.parameters.items():
-        if name.startswith("gate/"):
-            p.zero_()
+    for p in agent.learnt["gate"].values():
+        p.zero_()
     rate = maml.config.inner_lr  # as much as a gate can be open, 0.7
     # A bias of 50 opens the gate to 1 in float64.
-    agent.parameters["gate/bias"][:] = torch.tensor([50.0, math.log(rate / (1 - rate))])
-    ours, theirs = start_of(agent), stack(maml.parameters, TASKS)
+    bias = torch.tensor([50.0, math.log(rate / (1 - rate))])
+    agent.learnt["gate"]["bias"][:] = bias
+    ours, theirs = start_of(agent), policies_of(maml)
     for seed in range(3):
         batch = batch_of(agent, seed)
-        ours, theirs = agent.adapted(ours, batch), maml.adapted(theirs, batch)
+        ours = agent.stepped(ours, batch)
+        theirs = maml.stepped(maml.learnt, theirs, batch)
     for name, p in theirs.items():
-        torch.testing.assert_close(ours[name], p, rtol=1e-6, atol=1e-9)
-    assert not torch.equal(ours["weight0"], agent.parameters["weight0"])
+        torch.testing.assert_close(ours.policy[name], p, rtol=1e-6, atol=1e-9)
+    assert not torch.equal(ours.policy["weight0"], policies_of(agent)["weight0"])
 
 
 def test_its_first_gates_keep_parameters_and_step_against_the_gradient(family):
     agent = agent_of(family, LSTMOptimizer, updates=1)
     batch = batch_of(agent, 0)
-    state = agent.adapted(start_of(agent), batch)
-    forget, write = state["memory/gates"].unbind(-1)
+    forget, write = agent.stepped(start_of(agent), batch).gates.unbind(-1)
     torch.testing.assert_close(
         forget, torch.full_like(forget, 1 / (1 + math.exp(-6))), rtol=0, atol=1e-3
     )
@@ -71,79 +85,84 @@ def test_its_first_gates_keep_parameters_and_step_against_the_gradient(family):
 
 
 def test_gradient_equals_central_differences_with_the_inputs_held(family, monkeypatch):
-    agent = learner_of(family, kl_penalty=0.5)
+    agent = learner_of(family)
     batches = [batch_of(agent, seed) for seed in range(3)]
-    collectors = [(m + 0.3, s - 0.1) for m, s in agent.collectors(batches[:-1])]
-    # First order: what the LSTM is told does not change with what is learnt.
-    told, heard = agent.told, []
-    monkeypatch.setattr(agent, "told", lambda *a: heard.append(told(*a)) or heard[-1])
-    agent.outer_loss(agent.parameters, batches, collectors)
-    assert len(heard) == 2 * agent.config.updates
+    collectors = moved(collectors_of(agent, batches))
+    # First order: what the LSTM reads does not change with what is learnt.
+    gradients, read = agent.gradients, []
+    monkeypatch.setattr(
+        agent, "gradients", lambda *a: read.append(gradients(*a)) or read[-1]
+    )
+    agent.through_adaptation(agent.learnt, batches)
+    assert len(read) == 2 * agent.config.updates
     calls = 0
 
-    def told_again(policy, batch):
+    def read_again(policy, batch):
         nonlocal calls
         calls += 1
-        return heard[(calls - 1) % len(heard)]
+        return read[(calls - 1) % len(read)]
 
-    monkeypatch.setattr(agent, "told", told_again)
+    monkeypatch.setattr(agent, "gradients", read_again)
 
     def loss(learnt):
-        return agent.outer_loss(learnt, batches, collectors)[0]
+        actions = agent.through_adaptation(learnt, batches)
+        return proximal_loss(actions, collectors, batches, 0.3, kl_penalty=0.5)[0]
 
-    assert error_of_gradient(loss, agent.parameters) < 1e-6
-    # Every weight is felt.
-    learnt = {n: p.clone().requires_grad_() for n, p in agent.parameters.items()}
+    assert error_of_gradient(loss, agent.learnt) < 1e-6
+    # Every weight has an effect.
+    learnt = leaves_of(agent)
     loss(learnt).backward()
-    for name, p in learnt.items():
-        assert (p.grad != 0).all(), name
+    for group, parameters in learnt.items():
+        for name, p in parameters.items():
+            assert (p.grad != 0).all(), (group, name)
 
 
-def test_no_gradient_runs_through_what_it_is_told(family):
+def test_no_gradient_runs_through_what_it_reads(family):
     agent = learner_of(family)
-    policy = {n: p.clone().requires_grad_() for n, p in start_of(agent).items()}
-    assert not any(
-        part.requires_grad for part in agent.told(policy, batch_of(agent, 0))
-    )
+    read = agent.gradients(leaves(policies_of(agent)), batch_of(agent, 0))
+    assert not any(part.requires_grad for part in read)
 
 
-def test_it_remembers_within_an_adaptation_and_not_beyond(family):
+def test_its_state_lasts_for_an_adaptation_and_not_beyond(family):
     agent = learner_of(family, updates=1)
     batch = batch_of(agent, 0)
-    first = agent.adapted(start_of(agent), batch)
-    second = agent.adapted(first, batch)
-    forgetful = agent.adapted(policy_part(first), batch)
-    assert not torch.equal(second["weight0"], forgetful["weight0"])
-    assert not any("/" in name for name in agent.adaptation(2).parameters)
+    first = agent.stepped(start_of(agent), batch)
+    second = agent.stepped(first, batch)
+    fresh = agent.stepped(learner_at(first.policy, agent.config.units), batch)
+    assert not torch.equal(second.policy["weight0"], fresh.policy["weight0"])
+    new = agent.adaptation(2).state
+    assert not any(part.any() for part in (new.hidden, new.cell, new.gates))
 
 
 def test_a_tasks_update_does_not_depend_on_the_others(family):
     agent = learner_of(family)
     batch = batch_of(agent, 0)
-    together = agent.adapted(start_of(agent), batch)
+    together = agent.stepped(start_of(agent), batch)
     one = type(batch)(*(v[1:2] for v in vars(batch).values()))
-    alone = agent.adapted(stack(policy_part(agent.parameters), 1), one)
-    for name, p in together.items():
-        torch.testing.assert_close(p[1:2], alone[name])
+    alone = agent.stepped(start_of(agent, 1), one)
+    for name, p in together.policy.items():
+        torch.testing.assert_close(p[1:2], alone.policy[name])
+    for name in ("hidden", "cell", "gates"):
+        torch.testing.assert_close(getattr(together, name)[1:2], getattr(alone, name))
 
 
-def test_an_iteration_teaches_the_start_and_the_lstm(family):
+def test_an_iteration_moves_the_start_and_the_lstm(family):
     config = {"hidden": (16,), "tasks": 4, "episodes": 5, "units": 4}
     agent = LSTMOptimizer(family, LSTMOptimizer.Config(**config), seed=0)
-    before = {name: p.clone() for name, p in agent.parameters.items()}
+    before = named(agent.learnt)
     metrics = agent.train_step(Sampler(family, seed=0))
     assert metrics["improvement"] > 0
-    for name, p in agent.parameters.items():
+    for name, p in named(agent.learnt).items():
         assert not torch.equal(p, before[name]), name
 
 
 def test_a_long_gradient_is_shortened_for_its_task_alone(family):
     agent = agent_of(family, LSTMOptimizer)
     batch = batch_of(agent, 0)
-    policy = start_of(agent)
-    _, plain = agent.told(policy, batch)
+    policy = policies_of(agent)
+    _, plain = agent.gradients(policy, batch)
     batch.advantage[1] *= 1e6
-    _, shortened = agent.told(policy, batch)
+    _, shortened = agent.gradients(policy, batch)
     lengths = shortened.norm(dim=1)
     assert float(lengths[1]) == pytest.approx(agent.config.max_inner_gradient)
     torch.testing.assert_close(shortened[[0, 2]], plain[[0, 2]])

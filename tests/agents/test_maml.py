@@ -9,12 +9,13 @@ import torchopt
 from fixed import STEPS, TASKS, agent_of, batch_of, error_of_gradient
 from torch import nn
 
-from metarl.agents.gradient import Batch, surrogate
 from metarl.agents.maml import FOMAML, MAML
-from metarl.learning.agent import Sampler
+from metarl.environment.registry import make_family
+from metarl.learning.distributions import Gaussian, gaussian
+from metarl.learning.networks import leaves, named, stack
 from metarl.learning.optimization import flatten, unflatten
-from metarl.learning.policies import gaussian, kl_divergence
-from metarl.registry import make_family
+from metarl.learning.policy_gradient import Batch, surrogate
+from metarl.learning.sampler import Sampler
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,8 @@ def family():
 
 
 def meta_loss(agent, theta, supports, query):
-    return surrogate(agent.through_adaptation(theta, supports), query).mean()
+    adapted = agent.through_adaptation(theta, supports)
+    return surrogate(gaussian(adapted, query.observation), query).mean()
 
 
 @pytest.mark.parametrize("inner_steps", [1, 2])
@@ -35,23 +37,19 @@ def test_meta_gradient_equals_central_differences(family, inner_steps):
     def loss(learnt):
         return meta_loss(agent, flatten(learnt), supports, query)
 
-    assert error_of_gradient(loss, agent.parameters) < 1e-6
+    assert error_of_gradient(loss, agent.learnt) < 1e-6
 
 
 def test_first_order_differs_and_ignores_the_second_derivative(family):
     agent, first = agent_of(family, MAML), agent_of(family, FOMAML)
     support, query = batch_of(agent, 0), batch_of(agent, 9)
-    theta = flatten(agent.parameters).requires_grad_()
+    theta = flatten(agent.learnt).requires_grad_()
     (exact,) = torch.autograd.grad(meta_loss(agent, theta, [support], query), theta)
     (short,) = torch.autograd.grad(meta_loss(first, theta, [support], query), theta)
     # First order: the mean over tasks of the gradient at the adapted parameters.
-    adapted = {
-        name: p.detach().requires_grad_()
-        for name, p in agent.through_adaptation(theta, [support]).items()
-    }
-    gradients = torch.autograd.grad(
-        surrogate(adapted, query).mean(), list(adapted.values())
-    )
+    adapted = leaves(agent.through_adaptation(theta, [support]))
+    loss = surrogate(gaussian(adapted, query.observation), query).mean()
+    gradients = torch.autograd.grad(loss, list(adapted.values()))
     expected = torch.cat([g.sum(0).reshape(-1) for g in gradients])
     torch.testing.assert_close(short, expected)
     assert (exact - short).norm() / exact.norm() > 1e-3
@@ -73,7 +71,7 @@ class Net(nn.Module):
         x = torch.tanh(x @ self.held["weight1"] + self.held["bias1"])
         mean = x @ self.held["weight2"] + self.held["bias2"]
         normal = torch.distributions.Normal(mean, self.held["log_std"].exp())
-        log_ratio = normal.log_prob(one.action).sum(-1) - one.old_log_probability
+        log_ratio = normal.log_prob(one.action).sum(-1) - one.old_log_prob
         gain = log_ratio.exp() * one.advantage * one.mask
         return -gain.sum() / one.mask.sum()
 
@@ -81,12 +79,12 @@ class Net(nn.Module):
 def test_meta_gradient_equals_torchopt(family):
     agent = agent_of(family, MAML)
     support, query = batch_of(agent, 0), batch_of(agent, 9)
-    theta = flatten(agent.parameters).requires_grad_()
+    theta = flatten(agent.learnt).requires_grad_()
     (ours,) = torch.autograd.grad(meta_loss(agent, theta, [support], query), theta)
 
-    net = Net(agent.parameters)
+    net = Net(agent.learnt["start"])
     optimizer = torchopt.MetaSGD(net, lr=agent.config.inner_lr)
-    leaves = list(net.parameters())
+    weights = list(net.parameters())
     names = [name.removeprefix("held.") for name, _ in net.named_parameters()]
     start = torchopt.extract_state_dict(net), torchopt.extract_state_dict(optimizer)
     losses = []
@@ -95,9 +93,9 @@ def test_meta_gradient_equals_torchopt(family):
         losses.append(net.loss(query, task))
         torchopt.recover_state_dict(net, start[0])
         torchopt.recover_state_dict(optimizer, start[1])
-    gradients = torch.autograd.grad(torch.stack(losses).mean(), leaves)
+    gradients = torch.autograd.grad(torch.stack(losses).mean(), weights)
     named = dict(zip(names, gradients, strict=True))
-    theirs = torch.cat([named[name].reshape(-1) for name in agent.parameters])
+    theirs = torch.cat([named[name].reshape(-1) for name in agent.learnt["start"]])
     assert (ours - theirs).norm() / theirs.norm() < 1e-10
 
 
@@ -105,14 +103,14 @@ def test_meta_gradient_equals_torchopt(family):
 def test_fisher_product_is_the_hessian_of_the_kl_at_the_adapted_policies(family, kind):
     agent = agent_of(family, kind, cg_damping=0.0, fisher_stride=1)
     batches = [batch_of(agent, 0), batch_of(agent, 9)]
-    theta = flatten(agent.parameters).requires_grad_()
-    product = agent._fisher(theta, batches)
+    theta = flatten(agent.learnt).requires_grad_()
+    product = agent.fisher(theta, batches)
 
     adapted = agent.through_adaptation(theta, batches[:1])
     new = gaussian(adapted, batches[1].observation)
-    old = [part.detach() for part in new]
+    old = Gaussian(new.mean.detach(), new.log_std.detach())
     mask = batches[1].mask
-    kl = (kl_divergence(*old, *new) * mask).sum(-1) / mask.sum(-1)
+    kl = (old.kl(new) * mask).sum(-1) / mask.sum(-1)
     (slope,) = torch.autograd.grad(kl.mean(), theta, create_graph=True)
     assert slope.norm() < 1e-12
     g = torch.Generator().manual_seed(1)
@@ -125,9 +123,10 @@ def test_fisher_product_is_the_hessian_of_the_kl_at_the_adapted_policies(family,
 def test_a_tasks_inner_step_does_not_depend_on_the_others(family):
     agent = agent_of(family, MAML)
     batch = batch_of(agent, 0)
-    stacked = {n: p.expand(TASKS, *p.shape) for n, p in agent.parameters.items()}
-    together = agent.adapted(stacked, batch)
-    alone = agent.adapted(
+    stacked = stack(agent.learnt["start"], TASKS)
+    together = agent.stepped(agent.learnt, stacked, batch)
+    alone = agent.stepped(
+        agent.learnt,
         {n: p[1:2] for n, p in stacked.items()},
         Batch(*(v[1:2] for v in vars(batch).values())),
     )
@@ -138,11 +137,11 @@ def test_a_tasks_inner_step_does_not_depend_on_the_others(family):
 def test_outer_step_improves_within_the_kl_limit(family):
     agent = MAML(family, MAML.Config(hidden=(16,), tasks=4, episodes=5), seed=0)
     sampler = Sampler(family, seed=0)
-    before = flatten(agent.parameters)
+    before = flatten(agent.learnt)
     metrics = agent.train_step(sampler)
     assert metrics["improvement"] > 0
     assert 0 < metrics["kl"] <= agent.config.max_kl
-    assert not torch.equal(before, flatten(agent.parameters))
+    assert not torch.equal(before, flatten(agent.learnt))
 
 
 def test_every_round_of_training_is_collected_by_what_adapted_so_far(family):
@@ -157,7 +156,8 @@ def test_every_round_of_training_is_collected_by_what_adapted_so_far(family):
 
     agent.train_step(Watching(family, seed=0))
     for (before, episodes), (after, _) in itertools.pairwise(rounds):
-        adapted = agent.adapted(before, agent.batch(episodes, before))
+        batch = agent.batch(episodes, before)
+        adapted = agent.stepped(agent.learnt, before, batch)
         for name, p in adapted.items():
             assert torch.equal(after[name], p) and not torch.equal(before[name], p)
 
@@ -167,18 +167,18 @@ def test_deployed_policy_learns_from_every_episode_so_far(family):
     sampler = Sampler(family, seed=0)
     tasks = sampler.tasks(3)
     adaptation = agent.adaptation(3)
-    start = adaptation.deployed().parameters["bias0"]
+    start = adaptation.policy().parameters["bias0"]
     one = sampler.collect(tasks, 1, adaptation, "a")
-    adaptation.absorb(one)
-    assert adaptation.round == 3
-    provisional = adaptation.deployed().parameters["bias0"]
+    adaptation.update(one)
+    assert adaptation.episodes_per_update == 3
+    provisional = adaptation.policy().parameters["bias0"]
     assert not torch.equal(start, provisional)
     # Collection goes on with the start until the round is full.
-    assert torch.equal(adaptation.parameters["bias0"], start)
-    adaptation.absorb(sampler.collect(tasks, 3, adaptation, "b"))
-    assert adaptation.round == 4
+    assert torch.equal(adaptation.state["bias0"], start)
+    adaptation.update(sampler.collect(tasks, 3, adaptation, "b"))
+    assert adaptation.episodes_per_update == 4
     assert torch.equal(
-        adaptation.parameters["bias0"], adaptation.deployed().parameters["bias0"]
+        adaptation.state["bias0"], adaptation.policy().parameters["bias0"]
     )
 
 
@@ -196,21 +196,19 @@ def test_steps_beyond_those_of_training_are_shorter(family):
         sampler.collect(tasks, 2, adaptations[0], name) for name in ("a", "b")
     )
     for adaptation in adaptations:
-        adaptation.absorb(first)
-    once, same = (a.parameters["weight0"] for a in adaptations)
+        adaptation.update(first)
+    once, same = (a.state["weight0"] for a in adaptations)
     assert torch.equal(once, same)
     for adaptation in adaptations:
-        adaptation.absorb(second)
-    whole, half = (a.parameters["weight0"] for a in adaptations)
+        adaptation.update(second)
+    whole, half = (a.state["weight0"] for a in adaptations)
     assert not torch.equal(whole, once)
     torch.testing.assert_close(half, (once + whole) / 2)
 
 
 def test_unflatten_keeps_names(family):
-    agent = agent_of(family, MAML)
-    assert list(unflatten(flatten(agent.parameters), agent.parameters)) == list(
-        agent.parameters
-    )
+    learnt = agent_of(family, MAML).learnt
+    assert list(named(unflatten(flatten(learnt), learnt))) == list(named(learnt))
 
 
 def test_what_comes_after_an_end_never_makes_a_loss_infinite(family):
@@ -218,9 +216,9 @@ def test_what_comes_after_an_end_never_makes_a_loss_infinite(family):
     batch = batch_of(agent, 0)
     over = torch.zeros_like(batch.mask)
     over[:, 0] = 1  # nothing counts but the first step
-    absurd = torch.where(over > 0, batch.old_log_probability, -1e6)
-    batch = dataclasses.replace(batch, mask=over, old_log_probability=absurd)
-    leaves = {n: p.detach().requires_grad_() for n, p in agent.parameters.items()}
-    loss = surrogate(leaves, batch).mean()
-    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    absurd = torch.where(over > 0, batch.old_log_prob, -1e6)
+    batch = dataclasses.replace(batch, mask=over, old_log_prob=absurd)
+    start = leaves(agent.learnt["start"])
+    loss = surrogate(gaussian(start, batch.observation), batch).mean()
+    gradients = torch.autograd.grad(loss, list(start.values()))
     assert loss.isfinite() and all(g.isfinite().all() for g in gradients)

@@ -13,7 +13,7 @@ from metarl.agents.mann import (
     read,
     write,
 )
-from metarl.learning.trials import chosen
+from metarl.learning.recurrent_policy import chosen
 
 SHARP = torch.full((1, 1), 50.0)
 

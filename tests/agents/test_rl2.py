@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from metarl.agents.rl2 import RL2
-from metarl.engine import mujoco
+from metarl.environment.family import TaskFamily
 from metarl.evaluation.protocol import evaluate
-from metarl.family import TaskFamily
-from metarl.learning.agent import Sampler
-from metarl.learning.policies import log_probability
-from metarl.learning.trials import Trial
-from metarl.parameters import Choice
+from metarl.learning.recurrent_policy import Trial
+from metarl.learning.sampler import Sampler
+from metarl.simulation.engine import mujoco
+from metarl.tasks.parameter import Choice
 
 
 class TwoButtons(TaskFamily):
@@ -48,8 +47,8 @@ def test_it_learns_to_use_what_the_first_episode_told():
         agent, family, splits=["interpolation"], tasks=16, budgets=(0, 1, 2)
     )
     before, after, later = (
-        torch.tensor(point["return"]).mean()
-        for point in result["splits"]["interpolation"]["points"]
+        torch.tensor(point.returns).mean()
+        for point in result.splits["interpolation"].points
     )
     assert after > 3.0 and later > 3.0  # of 4
     assert before < after - 0.5  # its first press is a guess
@@ -61,7 +60,7 @@ def trial_of(reward, **parts):
     nothing = {
         "inputs": torch.zeros(n, time, 4),
         "action": torch.zeros(n, time, 1),
-        "log_probability": torch.zeros(n, time),
+        "log_prob": torch.zeros(n, time),
         "mask": torch.ones(n, time),
         "phase": torch.zeros(n, time),
     }
@@ -94,9 +93,9 @@ def test_what_the_phase_of_an_episode_foretells_is_no_advantage():
 def test_a_ratio_beyond_the_clip_pays_no_more():
     agent = RL2(TwoButtons(), RL2.Config(units=4, entropy=0.0), seed=0)
     trial = trial_of(torch.zeros(2, 8))
-    mean, log_std, _ = agent.network(trial.inputs, agent.network.memory.initial(2))
-    now = log_probability(mean, log_std, trial.action).detach()
-    trial.log_probability = now - math.log(2)
+    actions, _ = agent.network(trial.inputs, agent.network.memory.initial(2))
+    now = actions.log_prob(trial.action).detach()
+    trial.log_prob = now - math.log(2)
     loss, _ = agent.loss(trial, torch.ones(2, 8))
     assert loss.item() == pytest.approx(-1.2)
     gradients = torch.autograd.grad(loss, agent.parameters)

@@ -7,11 +7,11 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from metarl.agents.scratch import Scratch
 from metarl.agents.tuning import Actors, Scales, actor, critic
-from metarl.learning.normalisation import Moments
-from metarl.learning.policies import log_probability
-from metarl.registry import make_family
-from metarl.world.environment import Environment
-from metarl.world.rollout import Episodes, collect, concatenate
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environment
+from metarl.environment.episodes import Episodes, concatenate
+from metarl.environment.registry import make_family
+from metarl.learning.normalization import Normalizer
 
 STEPS = 12
 
@@ -49,8 +49,8 @@ def cut(episodes, tasks):
 def test_all_tasks_act_in_one_batch_as_each_would_alone(family, world):
     adaptation = facing(family)
     observation = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0))
-    moments = Moments(torch.tensor([0.5, -1.0]), torch.tensor([4.0, 0.25]))
-    together = Actors(adaptation.policies, moments).mean(observation)
+    moments = Normalizer.of(torch.tensor([0.5, -1.0]), torch.tensor([4.0, 0.25]))
+    together = Actors(adaptation.policies, moments).actions(observation).mean
     assert together.shape == (3, 4, 2)
     for task, policy in enumerate(adaptation.policies):
         told = (observation[task] - moments.mean) / moments.variance.sqrt()
@@ -66,7 +66,7 @@ def test_an_update_of_one_task_changes_its_policy_and_no_other(family, world):
     assert not torch.equal(before[0], before[1])
     episodes = collect(world, adaptation, seed=0)
     episodes.mask[1:] = 0  # as if the others' simulations had blown up
-    adaptation.absorb(episodes)
+    adaptation.update(episodes)
     changed = [
         not torch.equal(weights(policy), old)
         for policy, old in zip(adaptation.policies, before, strict=True)
@@ -77,8 +77,8 @@ def test_an_update_of_one_task_changes_its_policy_and_no_other(family, world):
 def test_a_tasks_update_does_not_depend_on_the_others(family, world):
     together, alone = facing(family), facing(family, tasks=1)
     episodes = collect(world, together, seed=0)
-    together.absorb(episodes)
-    alone.absorb(cut(episodes, slice(0, 1)))
+    together.update(episodes)
+    alone.update(cut(episodes, slice(0, 1)))
     torch.testing.assert_close(
         weights(together.policies[0]), weights(alone.policies[0]), rtol=1e-3, atol=1e-5
     )
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_global_randomness(family, 
     state, numpys = torch.get_rng_state(), np.random.get_state()[1].copy()
     for _ in range(2):
         adaptation = facing(family)
-        adaptation.absorb(collect(world, adaptation, seed=0))
+        adaptation.update(collect(world, adaptation, seed=0))
         found.append(torch.cat([weights(p) for p in adaptation.policies]))
     assert torch.equal(*found)
     assert torch.equal(torch.get_rng_state(), state)
@@ -99,24 +99,24 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_global_randomness(family, 
 def test_a_round_may_come_in_parts_and_counts_once_whole(family, world):
     whole, parts = facing(family), facing(family)
     episodes = collect(world, whole, seed=0)
-    whole.absorb(episodes)
+    whole.update(episodes)
     single = Environment(family, world.pool, 1)
-    shipped = parts.deployed()
+    shipped = parts.policy()
     for missing in (4, 3, 2, 1):
-        assert parts.round == missing
-        assert parts.deployed() is shipped
-        parts.absorb(collect(single, parts, seed=missing))
-    assert parts.round == 4
-    assert parts.deployed() is not shipped
+        assert parts.episodes_per_update == missing
+        assert parts.policy() is shipped
+        parts.update(collect(single, parts, seed=missing))
+    assert parts.episodes_per_update == 4
+    assert parts.policy() is not shipped
 
 
 def test_what_was_shipped_stays_as_it_was(family, world):
     adaptation = facing(family)
-    shipped = adaptation.deployed()
+    shipped = adaptation.policy()
     before = collect(world, shipped, seed=1).action
-    adaptation.absorb(collect(world, adaptation, seed=0))
+    adaptation.update(collect(world, adaptation, seed=0))
     assert torch.equal(collect(world, shipped, seed=1).action, before)
-    assert not torch.equal(collect(world, adaptation.deployed(), seed=1).action, before)
+    assert not torch.equal(collect(world, adaptation.policy(), seed=1).action, before)
 
 
 def test_ppo_is_lent_what_stable_baselines_would_have_collected(
@@ -124,7 +124,7 @@ def test_ppo_is_lent_what_stable_baselines_would_have_collected(
 ):
     """Its own buffer, filled step by step, has the same advantages and returns."""
     adaptation = facing(family)
-    adaptation.absorb(collect(world, adaptation, seed=0))
+    adaptation.update(collect(world, adaptation, seed=0))
     lent = []
     monkeypatch.setattr(
         adaptation, "_train", lambda policy, columns, seed: lent.append(columns)
@@ -135,16 +135,16 @@ def test_ppo_is_lent_what_stable_baselines_would_have_collected(
     episodes.terminated[0, 1], episodes.length[0, 1] = True, 5
     episodes.mask[0, 1, 5:] = 0
     episodes.reward[0, 1, 5:] = 0
-    adaptation.absorb(episodes)
+    adaptation.update(episodes)
     scales = adaptation.scales
     for task, (policy, columns) in enumerate(
         zip(adaptation.policies, lent, strict=True)
     ):
-        moments = Moments(
+        moments = Normalizer.of(
             scales.observation.mean[task], scales.observation.variance[task]
         )
-        told = moments.normalised(episodes.observation[task])
-        final = moments.normalised(episodes.final_observation[task])
+        told = moments(episodes.observation[task])
+        final = moments(episodes.final_observation[task])
         reward = episodes.reward[task] / scales.returns.variance[task].sqrt()
         done = 0
         for copy in range(told.shape[0]):
@@ -196,7 +196,7 @@ def test_the_first_ratio_is_one_though_scales_are_new(family, world):
     action = episodes.action.flatten(1, 2)
     moments = Scales.unknown().extended(episodes, 0.99).observation
     scores = [
-        log_probability(actors.mean(observation), actors.log_std, action)
+        actors.actions(observation).log_prob(action)
         for actors in (adaptation.actors, Actors(adaptation.policies, moments))
     ]
     assert (scores[1] - scores[0]).abs().max() < 0.2
@@ -259,9 +259,9 @@ def test_fifty_episodes_teach_a_point_to_find_its_goal():
     agent = Scratch(family, Scratch.Config(), seed=0)
     adaptation = agent.adaptation(6)
     world, query = Environment(family, tasks, 5), Environment(family, tasks, 2)
-    before = collect(query, adaptation.deployed(), seed=1).returns.mean(1)
+    before = collect(query, adaptation.policy(), seed=1).returns.mean(1)
     for step in range(10):
-        adaptation.absorb(collect(world, adaptation, seed=10 + step))
-    after = collect(query, adaptation.deployed(), seed=1).returns.mean(1)
+        adaptation.update(collect(world, adaptation, seed=10 + step))
+    after = collect(query, adaptation.policy(), seed=1).returns.mean(1)
     assert (after > before).double().mean() > 0.8
     assert after.mean() > 0.5 * before.mean()  # returns are negative

@@ -7,15 +7,15 @@ import torch
 
 from metarl.envs.grasping.arm import ArmLift
 from metarl.envs.grasping.arm_family import TIP_STEP, ArmFamily
-from metarl.world.simulation import Simulation
+from metarl.simulation.protocol import Simulation
 
 Values = Mapping[str, Any]
 
 
 def start(family: ArmFamily, cases: Sequence[Values]) -> Simulation:
     """Simulations of exact tasks, at home, without noise."""
-    sim = Simulation(family, [family.task(**case) for case in cases], threads=2)
-    sim.reset(torch.arange(sim.n))
+    sim = family.simulate([family.task(**case) for case in cases], threads=2)
+    sim.reset(torch.ones(sim.n, dtype=torch.bool))
     sim.refresh()
     return sim
 

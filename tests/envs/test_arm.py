@@ -7,7 +7,6 @@ import pytest
 import torch
 from hands import Values, move, pinch_and_lift, send, start
 
-from metarl.engine import mujoco
 from metarl.envs.grasping.arm import (
     HELD_HEIGHT,
     ArmLift,
@@ -24,8 +23,9 @@ from metarl.envs.grasping.arm_family import (
 )
 from metarl.envs.grasping.arm_model import GAP, HOME, HOME_TIP, JOINTS, SHAPES, WEAK
 from metarl.errors import InputError
-from metarl.randomness import Streams, key, mix
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.randomness import Streams, key, mix
 
 FAMILIES = (ArmReach, ArmPush, ArmLift, ArmPlace)
 
@@ -197,7 +197,7 @@ def test_latency_delays_the_motion(reach: ArmReach) -> None:
 
 
 def test_joint_ranges_and_torques_are_a_frankas(reach: ArmReach) -> None:
-    model = reach.nominal_model
+    model = reach.models.nominal
     assert model.opt.timestep * reach.substeps == pytest.approx(0.04)
     for name, home in zip(JOINTS, HOME, strict=True):  # radians, not degrees
         low, high = model.joint(name).range
@@ -231,6 +231,7 @@ LIGHT_OR_FIRM = [
 ]
 
 
+@pytest.mark.slow
 def test_a_pinch_holds_at_every_corner_of_the_train_box(lift: ArmLift) -> None:
     sim = start(lift, LIGHT_OR_FIRM)
     pinch_and_lift(lift, sim)
@@ -278,7 +279,7 @@ def test_a_slippery_heavy_object_must_be_lifted_slowly(lift: ArmLift) -> None:
 
 
 def test_nothing_but_friction_holds(lift: ArmLift) -> None:
-    model = lift.nominal_model
+    model = lift.models.nominal
     assert model.neq == 1  # the two fingers are one motor's
     assert int(model.eq_type[0]) == int(mujoco.mjtEq.mjEQ_JOINT)
     pairs = {
@@ -317,7 +318,7 @@ def test_the_grip_is_as_strong_as_it_says(lift: ArmLift) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_weighs_and_turns_as_a_solid(lift: ArmLift, shape: str) -> None:
-    model = lift.model(lift.task(shape=shape, mass=0.3, half_size=0.03))
+    model = lift.models(lift.task(shape=shape, mass=0.3, half_size=0.03))
     spec = mujoco.MjSpec()
     body = spec.worldbody.add_body()
     body.add_freejoint()
@@ -428,9 +429,9 @@ def test_all_splits_step_together() -> None:
         expected = {"train", "interpolation", "near", "far", "structure", "switch"}
         assert expected <= set(family.splits)
         tasks = [t for split in family.splits for t in family.tasks(split, 4, seed=3)]
-        sim = Simulation(family, tasks, threads=2)
+        sim = family.simulate(tasks, threads=2)
         ids = torch.arange(sim.n)
-        sim.reset(ids)
+        sim.reset(torch.ones(sim.n, dtype=torch.bool))
         family.reset(sim, ids, Streams(mix(key(0), ids.numpy())))
         sim.refresh()
         generator = torch.Generator().manual_seed(0)
@@ -444,6 +445,6 @@ def test_all_splits_step_together() -> None:
 
 
 def test_pictures_cost_little(lift: ArmLift) -> None:
-    model = lift.nominal_model
+    model = lift.models.nominal
     assert model.nbuffer < 150_000  # every task of a run has its own copy
     assert model.camera(lift.camera).id == 0

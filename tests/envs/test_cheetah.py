@@ -7,8 +7,8 @@ import torch
 from worlds import actions_of, environment_of, family_of
 
 import metarl
-from metarl.engine import mujoco
 from metarl.errors import InputError
+from metarl.simulation.engine import mujoco
 
 CHEETAHS = ("cheetah-direction", "cheetah-velocity", "cheetah-dynamics")
 
@@ -72,7 +72,7 @@ def test_the_cheetah_moves_as_in_a_plain_loop_over_gymnasiums_model(timing):
     reference = gymnasium.make("HalfCheetah-v5").unwrapped
     model = reference.model
     assert model.body_mass.sum() == pytest.approx(14.0)
-    assert family.nominal_model.body_mass.sum() == pytest.approx(14.0)
+    assert family.models.nominal.body_mass.sum() == pytest.approx(14.0)
     data = mujoco.MjData(model)
     data.qpos[:] = environment.sim.qpos[0]
     data.qvel[:] = environment.sim.qvel[0]
@@ -107,5 +107,5 @@ def test_the_cheetah_of_v5_is_gymnasiums_halfcheetah():
 
 def test_every_task_has_a_body_of_its_own():
     family = family_of("cheetah-dynamics")
-    masses = {family.model(t).body_mass.tobytes() for t in family.tasks("far", 5)}
+    masses = {family.models(t).body_mass.tobytes() for t in family.tasks("far", 5)}
     assert len(masses) == 5

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 import metarl
-from metarl.engine import mujoco
 from metarl.envs import menagerie
 from metarl.errors import InputError
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
 
 FAMILY = metarl.make_family("go1-velocity")
 CASES = [
@@ -27,8 +26,8 @@ CASES = [
 
 
 def test_it_stands_still_for_ten_seconds():
-    sim = Simulation(FAMILY, [FAMILY.task(**case) for case in CASES], threads=2)
-    sim.reset(torch.arange(sim.n))
+    sim = FAMILY.simulate([FAMILY.task(**case) for case in CASES], threads=2)
+    sim.reset(torch.ones(sim.n, dtype=torch.bool))
     start = sim.qpos[:, 2].clone()
     still = torch.zeros(sim.n, 12, dtype=torch.float64)
     for _ in range(500):
@@ -46,17 +45,17 @@ def test_it_is_our_quadruped_to_an_agent():
     assert list(FAMILY.parameters) == list(ours.parameters)
     assert FAMILY.action_size == ours.action_size
     assert FAMILY.control_period == ours.control_period
-    mass = FAMILY.nominal_model.body_mass.sum() - 1.0  # of the payload
-    assert mass == pytest.approx(ours.nominal_model.body_mass.sum() - 1.0, rel=0.1)
+    mass = FAMILY.models.nominal.body_mass.sum() - 1.0  # of the payload
+    assert mass == pytest.approx(ours.models.nominal.body_mass.sum() - 1.0, rel=0.1)
 
 
 def test_it_is_simulated_without_meshes_and_drawn_with_them():
     task = FAMILY.task(limb_length=1.3)
-    model, portrait = FAMILY.model(task), FAMILY.portrait(task)
-    assert model.nmesh == 0 and portrait.nmesh > 0
-    assert (model.nq, model.nu) == (portrait.nq, portrait.nu)
+    model, render_model = FAMILY.models(task), FAMILY.render_model(task)
+    assert model.nmesh == 0 and render_model.nmesh > 0
+    assert (model.nq, model.nu) == (render_model.nq, render_model.nu)
     feet = []
-    for drawn in (model, portrait):
+    for drawn in (model, render_model):
         data = mujoco.MjData(drawn)
         mujoco.mj_resetDataKeyframe(drawn, data, 0)
         mujoco.mj_forward(drawn, data)
@@ -68,7 +67,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(menagerie, "_roots", list)
     monkeypatch.setitem(sys.modules, "mujoco_menagerie", None)
     menagerie.model_file.cache_clear()
-    with pytest.raises(InputError, match=r"metarl\[robots\]"):
+    with pytest.raises(InputError, match=r"metarl-suite\[robots\]"):
         menagerie.load("unitree_go1", "go1.xml")
     menagerie.model_file.cache_clear()
 

@@ -15,16 +15,17 @@ import metarl
 from metarl import Choice, Parameter
 from metarl.agents.maml import MAML, MAMLConfig
 from metarl.cli import main
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environment
+from metarl.environment.gymnasium import GymnasiumEnv
+from metarl.environment.registry import label
 from metarl.envs.gymnasium_bridge import GymnasiumFamily
 from metarl.errors import InputError
-from metarl.pictures.record import Recording
-from metarl.randomness import key
-from metarl.registry import label
+from metarl.render.recording import Recording
 from metarl.runs.folder import Run
-from metarl.tasks import Switch
-from metarl.world.environment import Environment
-from metarl.world.faces import GymnasiumEnv
-from metarl.world.rollout import collect
+from metarl.simulation.perturbations import Latency
+from metarl.tasks.randomness import key
+from metarl.tasks.task import Switch
 
 THIS = f"{__file__}"
 
@@ -76,6 +77,7 @@ class Steering(Pole):
     """Names a parameter of models that metarl simulates."""
 
     parameters = {"latency": Parameter(0.0, train=(0.0, 0.1))}
+    perturbations = (Latency("latency"),)
 
 
 class Told(gymnasium.Env):
@@ -237,11 +239,12 @@ def test_one_process_a_simulation_gives_the_same_bits():
     assert torch.equal(*sums)
 
 
+@pytest.mark.slow
 def test_an_episode_can_be_seen(family):
     environment = Environment(family, [family.task()])
 
     class Still:
-        def act(self, percept):
+        def act(self, time_step):
             return torch.zeros(1, 1, family.action_size)
 
     episodes = collect(environment, Still(), key(0, "film"), record=True)
@@ -281,7 +284,7 @@ def test_it_has_no_switch(family):
     ("wrong", "match"),
     [
         (lambda: Nothing().action_size, "env_id or its own make"),
-        (lambda: Steering(), "'latency' acts by itself"),
+        (lambda: Steering(), "Latency.'latency'. acts on"),
         (lambda: Pole(vectorization="threads"), "'threads'"),
     ],
 )
@@ -293,6 +296,7 @@ def test_what_is_wrong_is_said(wrong, match):
 SHOWN = Path(__file__).parents[2] / "experiments/custom_robot"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["maml", "randomized"])
 @pytest.mark.parametrize(
     "reference", [f"{SHOWN}/humanoid.py:HumanoidMass", f"{THIS}:Pole"], ids=label
@@ -313,5 +317,5 @@ def test_every_command_works_on_it(reference, agent, tmp_path):
     assert main(["report", str(path)]) == 0
     assert (path / "videos" / "far-0.mp4").stat().st_size > 1000
     family, trained, _ = Run(path).load()
-    assert metarl.evaluate(path, splits=["far"], tasks=2)["splits"]["far"]["points"]
+    assert metarl.evaluate(path, splits=["far"], tasks=2).splits["far"].points
     assert trained.family.options == family.options

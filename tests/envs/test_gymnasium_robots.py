@@ -7,8 +7,8 @@ import torch
 from worlds import actions_of, environment_of
 
 import metarl
-from metarl.engine import mujoco
 from metarl.errors import InputError
+from metarl.simulation.engine import mujoco
 
 ROBOTS = {
     "hopper-params": "Hopper-v5",
@@ -50,8 +50,8 @@ def test_the_nominal_robot_is_gymnasiums(name, known):
 def test_the_integrator_is_an_option(name):
     family = metarl.make_family(name, integrator="implicitfast")
     assert family.options["integrator"] == "implicitfast"
-    assert family.nominal_model.opt.integrator != (
-        metarl.make_family(name).nominal_model.opt.integrator
+    assert family.models.nominal.opt.integrator != (
+        metarl.make_family(name).models.nominal.opt.integrator
     )
     with pytest.raises(InputError, match="'euler'"):
         metarl.make_family(name, integrator="euler")
@@ -86,9 +86,9 @@ def test_the_ant_is_paid_for_its_own_direction():
 def test_a_dead_leg_of_the_ant_does_not_push():
     family = metarl.make_family("ant-crippled")
     legs = ("none", "front_left", "front_right", "back_left", "back_right")
-    names = [family.nominal_model.actuator(i).name for i in range(8)]
+    names = [family.models.nominal.actuator(i).name for i in range(8)]
     for leg in legs:
-        model = family.model(family.task(dead_leg=leg))
+        model = family.models(family.task(dead_leg=leg))
         data = mujoco.MjData(model)
         data.ctrl[:] = 1.0
         mujoco.mj_forward(model, data)
@@ -103,7 +103,7 @@ def test_every_link_has_a_mass_of_its_own():
     family = metarl.make_family("walker-params")
     factors = np.stack(
         [
-            family.model(t).body_mass[1:] / family.nominal_model.body_mass[1:]
+            family.models(t).body_mass[1:] / family.models.nominal.body_mass[1:]
             for t in family.tasks("train", 50)
         ]
     )
@@ -115,7 +115,7 @@ def test_every_link_has_a_mass_of_its_own():
 
 def test_a_longer_torso_takes_its_legs_along():
     family = metarl.make_family("cheetah-body")
-    model = family.model(family.task(torso_length=1.5))
+    model = family.models(family.task(torso_length=1.5))
     assert model.body("bthigh").pos[0] == pytest.approx(-0.75)
     assert model.body("fthigh").pos[0] == pytest.approx(0.75)
     assert model.geom("head").pos[0] == pytest.approx(0.85)

@@ -6,8 +6,8 @@ import torch
 from hands import move, pinch_and_lift, start
 
 import metarl
-from metarl.engine import mujoco
 from metarl.envs.grasping.arm_model import GAP, HOME, HOME_TIP, JOINTS, RANGES
+from metarl.simulation.engine import mujoco
 
 FAMILY = metarl.make_family("panda-lift")
 OURS = metarl.make_family("arm-lift")
@@ -64,14 +64,14 @@ def test_it_is_our_arm_to_an_agent() -> None:
     ]
     assert torch.allclose(*seen, atol=1e-6)
     for name, (low, high) in zip(JOINTS, RANGES, strict=True):
-        assert FAMILY.nominal_model.joint(name).range == pytest.approx((low, high))
+        assert FAMILY.models.nominal.joint(name).range == pytest.approx((low, high))
     assert FAMILY.tip(sims[0])[0].tolist() == pytest.approx(HOME_TIP, abs=1e-6)
     assert sims[0].ctrl[0].tolist() == pytest.approx([*HOME, GAP])
-    assert FAMILY.nominal_model.nq == OURS.nominal_model.nq
+    assert FAMILY.models.nominal.nq == OURS.models.nominal.nq
 
 
 def test_nothing_but_friction_holds() -> None:
-    model = FAMILY.nominal_model
+    model = FAMILY.models.nominal
     assert model.neq == 1  # the two fingers are one motor's
     touching = {
         frozenset(
@@ -91,20 +91,20 @@ def test_nothing_but_friction_holds() -> None:
 
 def test_it_is_simulated_without_meshes_and_drawn_with_them() -> None:
     task = FAMILY.task(weak_joint="joint2", payload=1.0)
-    model, portrait = FAMILY.model(task), FAMILY.portrait(task)
-    assert model.nmesh == 0 and portrait.nmesh > 0
-    assert (model.nq, model.nu) == (portrait.nq, portrait.nu)
+    model, render_model = FAMILY.models(task), FAMILY.render_model(task)
+    assert model.nmesh == 0 and render_model.nmesh > 0
+    assert (model.nq, model.nu) == (render_model.nq, render_model.nu)
     tips = []
-    for drawn in (model, portrait):
+    for drawn in (model, render_model):
         data = mujoco.MjData(drawn)
         mujoco.mj_resetDataKeyframe(drawn, data, 0)
         mujoco.mj_forward(drawn, data)
         tips.append(data.site("tip").xpos.copy())
     np.testing.assert_allclose(*tips)
-    dead = portrait.material("dead").id
+    dead = render_model.material("dead").id
     painted = {
-        int(portrait.geom_bodyid[i])
-        for i in range(portrait.ngeom)
-        if portrait.geom_matid[i] == dead
+        int(render_model.geom_bodyid[i])
+        for i in range(render_model.ngeom)
+        if render_model.geom_matid[i] == dead
     }
-    assert painted == {portrait.body("link2").id}
+    assert painted == {render_model.body("link2").id}

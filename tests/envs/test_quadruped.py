@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.engine import mujoco
 from metarl.envs.locomotion.quadruped import QuadrupedVelocity
 from metarl.envs.locomotion.quadruped_model import FOOT, HOME, LEGS, LIMB
-from metarl.randomness import Streams, key, mix
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
+from metarl.simulation.protocol import Simulation
+from metarl.tasks.randomness import Streams, key, mix
 
 Values = Mapping[str, Any]
 
@@ -23,8 +23,8 @@ def family() -> QuadrupedVelocity:
 
 def start(family: QuadrupedVelocity, cases: Sequence[Values]) -> Simulation:
     """Simulations of exact tasks, at home, without noise."""
-    sim = Simulation(family, [family.task(**case) for case in cases], threads=2)
-    sim.reset(torch.arange(sim.n))
+    sim = family.simulate([family.task(**case) for case in cases], threads=2)
+    sim.reset(torch.ones(sim.n, dtype=torch.bool))
     return sim
 
 
@@ -89,9 +89,9 @@ def test_stands_still_for_ten_seconds(family: QuadrupedVelocity) -> None:
 
 
 def test_stands_from_noisy_starts(family: QuadrupedVelocity) -> None:
-    sim = Simulation(family, [family.task()], copies=32, threads=2)
+    sim = family.simulate([family.task()], copies=32, threads=2)
     ids = torch.arange(32)
-    sim.reset(ids)
+    sim.reset(torch.ones(sim.n, dtype=torch.bool))
     family.reset(sim, ids, Streams(mix(key(0), ids.numpy())))
     assert sim.qpos[:, 7:].std(0).min() > 0.01
     run(family, sim, still(250, 32))
@@ -147,16 +147,16 @@ def test_the_command_is_seen_and_rewarded(family: QuadrupedVelocity) -> None:
 
 
 def test_payload_is_in_the_model_where_it_says(family: QuadrupedVelocity) -> None:
-    empty = family.model(family.task(payload=0.0))
+    empty = family.models(family.task(payload=0.0))
     assert empty.body_mass.sum() == pytest.approx(12.7, abs=0.1)
-    heavy = family.model(family.task(payload=8.0, payload_offset=(0.05, -0.1)))
+    heavy = family.models(family.task(payload=8.0, payload_offset=(0.05, -0.1)))
     assert heavy.body_mass.sum() - empty.body_mass.sum() == pytest.approx(8.0)
     trunk = heavy.body("trunk").id
     share = 8.0 / heavy.body_mass[trunk]
     shift = heavy.body_ipos[trunk] - empty.body_ipos[trunk]
     assert shift[:2] == pytest.approx([0.05 * share, -0.1 * share])
     sizes = [
-        family.model(family.task(payload=mass)).geom("payload").size[0]
+        family.models(family.task(payload=mass)).geom("payload").size[0]
         for mass in (1.0, 8.0)
     ]
     assert sizes[1] == pytest.approx(2 * sizes[0])
@@ -164,7 +164,7 @@ def test_payload_is_in_the_model_where_it_says(family: QuadrupedVelocity) -> Non
 
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.4])
 def test_limb_length_scales_the_legs(family: QuadrupedVelocity, factor: float) -> None:
-    model = family.model(family.task(limb_length=factor))
+    model = family.models(family.task(limb_length=factor))
     data = mujoco.MjData(model)
     data.qpos[7:] = 0  # straight legs
     mujoco.mj_forward(model, data)
@@ -194,7 +194,7 @@ def test_gravity_is_what_an_imu_would_see(family: QuadrupedVelocity) -> None:
     gravity = family.observe(sim)[:, 6:9]
     assert gravity[0].tolist() == pytest.approx([0, 0, -1])
     assert gravity[1].tolist() == pytest.approx([-np.sin(0.2), 0, -np.cos(0.2)])
-    model = family.model(family.task(slope=0.2))
+    model = family.models(family.task(slope=0.2))
     assert model.opt.gravity == pytest.approx(9.81 * gravity[1].numpy())
 
 
@@ -204,15 +204,15 @@ def test_body_velocity_matches_mujoco(family: QuadrupedVelocity) -> None:
         torch.tensor([0.7, 0.3, -0.4, 0.5], dtype=torch.float64), dim=0
     )
     sim.qvel[0, :6] = torch.tensor([0.3, -1.2, 0.8, 2.0, -0.5, 1.0])
-    data = mujoco.MjData(family.nominal_model)
+    data = mujoco.MjData(family.models.nominal)
     data.qpos[:], data.qvel[:] = sim.qpos[0].numpy(), sim.qvel[0].numpy()
-    mujoco.mj_forward(family.nominal_model, data)
+    mujoco.mj_forward(family.models.nominal, data)
     rotation = data.body("trunk").xmat.reshape(3, 3)
     seen = family.observe(sim)[0].numpy()
     assert seen[:3] == pytest.approx(rotation.T @ data.qvel[:3])
     velocity = np.zeros(6)
     mujoco.mj_objectVelocity(
-        family.nominal_model, data, mujoco.mjtObj.mjOBJ_XBODY,
+        family.models.nominal, data, mujoco.mjtObj.mjOBJ_XBODY,
         data.body("trunk").id, velocity, 1,
     )  # fmt: skip
     assert seen[:3] == pytest.approx(velocity[3:])
@@ -221,7 +221,7 @@ def test_body_velocity_matches_mujoco(family: QuadrupedVelocity) -> None:
 
 
 def test_motors_and_joints(family: QuadrupedVelocity) -> None:
-    model = family.nominal_model
+    model = family.models.nominal
     assert model.opt.timestep * family.substeps == pytest.approx(0.02)
     names = [model.actuator(i).name for i in range(model.nu)]
     assert names == [
@@ -238,10 +238,10 @@ def test_motors_and_joints(family: QuadrupedVelocity) -> None:
     ).all()
     weak = family.task(motor_strength=0.5, weak_leg="RR", leg_strength=0.2)
     for field in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
-        was, now = getattr(model, field), getattr(family.model(weak), field)
+        was, now = getattr(model, field), getattr(family.models(weak), field)
         assert now[:9] == pytest.approx(0.5 * was[:9])
         assert now[9:] == pytest.approx(0.1 * was[9:])
-    dead = family.model(family.task(weak_leg="RR", leg_strength=0.0))
+    dead = family.models(family.task(weak_leg="RR", leg_strength=0.0))
     assert not dead.actuator_gainprm[9:].any()
 
 
@@ -269,7 +269,7 @@ def test_fall_ends_the_score(family: QuadrupedVelocity) -> None:
     assert metrics["fall"].tolist() == [0, 1, 1]
     assert metrics["velocity_error"].tolist() == pytest.approx([0, 0, 0])
     assert family.success(sim).tolist() == [1, 0, 0]
-    sim.reset(torch.tensor([1]))
+    sim.reset(torch.arange(sim.n) == 1)
     assert family.metrics(sim)["fall"].tolist() == [0, 0, 1]
 
 
@@ -287,11 +287,11 @@ def test_all_splits_step_together(family: QuadrupedVelocity) -> None:
     }  # fmt: skip
     tasks = [t for split in family.splits for t in family.tasks(split, 6, seed=3)]
     sizes = ("nq", "nv", "nu", "na", "nbody", "ngeom", "nhistory", "nM", "nkey")
-    models = [family.model(t) for t in tasks] + [family.nominal_model]
+    models = [family.models(t) for t in tasks] + [family.models.nominal]
     assert len({tuple(getattr(m, s) for s in sizes) for m in models}) == 1
-    sim = Simulation(family, tasks, threads=2)
+    sim = family.simulate(tasks, threads=2)
     ids = torch.arange(sim.n)
-    sim.reset(ids)
+    sim.reset(torch.ones(sim.n, dtype=torch.bool))
     family.reset(sim, ids, Streams(mix(key(0), ids.numpy())))
     run(family, sim, wiggle(50, sim.n))
     assert family.observe(sim).isfinite().all()
@@ -323,7 +323,7 @@ def test_a_change_in_mid_episode_is_survived(family: QuadrupedVelocity) -> None:
 
 
 def test_pictures_cost_little(family: QuadrupedVelocity) -> None:
-    model = family.nominal_model
+    model = family.models.nominal
     assert model.nbuffer < 150_000  # every task of a run has its own copy
     assert model.camera(family.camera).id == 0
     assert model.vis.global_.offwidth >= 640 and model.vis.global_.offheight >= 480

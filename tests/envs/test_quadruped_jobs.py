@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from metarl.engine import mujoco
 from metarl.envs.locomotion.quadruped import (
     FALL_HEIGHT,
     SIDE,
@@ -16,7 +15,7 @@ from metarl.envs.locomotion.quadruped_model import (
     NOMINAL_VOLTAGE,
 )
 from metarl.envs.locomotion.terrain import KINDS, LEVEL, RUN, height
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
 
 BATTERY = QuadrupedBattery()
 TERRAIN = QuadrupedTerrain()
@@ -24,8 +23,8 @@ TERRAIN = QuadrupedTerrain()
 
 def standing(family, cases, steps=500):
     """Simulations of exact tasks after ten seconds under the home command."""
-    sim = Simulation(family, [family.task(**case) for case in cases], threads=2)
-    sim.reset(torch.arange(sim.n))
+    sim = family.simulate([family.task(**case) for case in cases], threads=2)
+    sim.reset(torch.ones(sim.n, dtype=torch.bool))
     still = torch.zeros(sim.n, 12, dtype=torch.float64)
     for _ in range(steps):
         family.act(sim, still)
@@ -57,7 +56,7 @@ def test_stands_still_for_ten_seconds(family, cases):
 
 def stalled_torque(voltage, speed):
     """Torque of the front left motors whose targets are far off, at a joint speed."""
-    model = BATTERY.model(BATTERY.task(voltage=voltage))
+    model = BATTERY.models(BATTERY.task(voltage=voltage))
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     data.ctrl[:] = model.actuator_ctrlrange[:, 1] + 10
@@ -86,7 +85,7 @@ def test_voltage_limits_torque_and_speed(share):
 @pytest.mark.parametrize("load", [2.0, -2.0])
 def test_a_side_load_leans_the_robot_to_its_side(load):
     sim = standing(BATTERY, [{}, {"side_load": load}], steps=250)
-    box = BATTERY.model(BATTERY.task(side_load=load)).geom("payload")
+    box = BATTERY.models(BATTERY.task(side_load=load)).geom("payload")
     assert box.pos[1] == pytest.approx(SIDE if load > 0 else -SIDE)
     roll = 2 * sim.qpos[:, 4]  # of a small angle; positive leans to the right
     assert abs(roll[0]) < 0.01
@@ -96,7 +95,7 @@ def test_a_side_load_leans_the_robot_to_its_side(load):
 def test_the_height_field_is_the_height_function():
     points = [(x, y) for x in (-1.3, 0.0, 0.9, 3.3, 8.1) for y in (-2.0, 0.1, 1.7)]
     for case in GROUNDS:
-        model = TERRAIN.model(TERRAIN.task(**case))
+        model = TERRAIN.models(TERRAIN.task(**case))
         data = mujoco.MjData(model)
         mujoco.mj_forward(model, data)
         for x, y in points:

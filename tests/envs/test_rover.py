@@ -7,6 +7,7 @@ import pytest
 import torch
 from worlds import family_of
 
+import metarl
 from metarl.envs.navigation.rover import TOLERANCE
 from metarl.envs.navigation.rover_model import (
     SERVO,
@@ -16,18 +17,18 @@ from metarl.envs.navigation.rover_model import (
     WIRINGS,
 )
 from metarl.envs.plane import heading, seen_from_robot
-from metarl.world.simulation import Simulation
 
 BESIDE = {1: 3.0}
 """Where the robot starts on plain ground, beside mud and belt: y, m."""
+FAMILY = metarl.make_family("rover-goal")
 TOP = TOP_SPEED * WHEEL
 """Top speed, m/s."""
 
 
 def start(family, cases, places=BESIDE):
     """Simulations of exact tasks without noise; ``places``: position index -> value."""
-    sim = Simulation(family, [family.task(**case) for case in cases], threads=1)
-    sim.reset(torch.arange(sim.n))
+    sim = family.simulate([family.task(**case) for case in cases], threads=1)
+    sim.reset(torch.ones(sim.n, dtype=torch.bool))
     for place, value in places.items():
         sim.qpos[:, place] = value
     return sim
@@ -52,8 +53,8 @@ def drive(sim, commands, seconds):
     """The path under constant commands, (2,) or (n, 2)."""
     action = torch.as_tensor(commands, dtype=torch.float64).expand(sim.n, 2)
     states = []
-    for _ in range(round(seconds / sim.family.control_period)):
-        sim.family.act(sim, action)
+    for _ in range(round(seconds / FAMILY.control_period)):
+        FAMILY.act(sim, action)
         sim.step()
         states.append(torch.cat([sim.qpos, sim.qvel], -1))
     assert not sim.diverged().any()

@@ -1,4 +1,4 @@
-"""What the judge makes of episodes that blow up, and of nonsense."""
+"""What the protocol makes of episodes that diverge, and of nonsense."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from metarl.evaluation.protocol import evaluate
 
 
 class Fragile(Cart):
-    """Full thrust blows it up; all else costs a point a step."""
+    """Full thrust makes it diverge; all else costs a point a step."""
 
     def act(self, sim, action):
         super().act(sim, action)
@@ -22,7 +22,7 @@ class Fragile(Cart):
 class Pushes:
     """Pushes fully, in every episode or in the first one of every task alone."""
 
-    sees_task, round = False, 1
+    observes_task, episodes_per_update = False, 1
 
     def __init__(self, force):
         self.force = torch.tensor(force)
@@ -30,26 +30,25 @@ class Pushes:
     def adaptation(self, tasks):
         return self
 
-    def act(self, percept):
-        tasks, copies = percept.reward.shape
+    def act(self, time_step):
+        tasks, copies = time_step.reward.shape
         return self.force.repeat(tasks, copies // len(self.force))[..., None]
 
-    def absorb(self, episodes):
+    def update(self, episodes):
         pass
 
-    def deployed(self):
+    def policy(self):
         return self
 
 
 @pytest.mark.parametrize("force", [[1.0, 0.0], [0.0, 0.0]])
-def test_what_blew_up_counts_as_the_worst_of_its_task(force):
+def test_what_diverged_counts_as_the_worst_of_its_task(force):
     family = Fragile()
     options = {"tasks": 3, "budgets": (0,), "query_episodes": 2}
-    (point,) = evaluate(Pushes(force), family, splits=["far"], **options)["splits"][
-        "far"
-    ]["points"]
-    assert point["diverged"] == 3 * int(sum(force))
-    assert point["return"] == [-family.horizon] * 3  # not the 0 of a first step
+    found = evaluate(Pushes(force), family, splits=["far"], **options)
+    (point,) = found.splits["far"].points
+    assert point.diverged == 3 * int(sum(force))
+    assert point.returns == (-family.horizon,) * 3  # not the 0 of a first step
 
 
 @pytest.mark.parametrize("budgets", [[], [-3], [0, -1]])
@@ -58,9 +57,9 @@ def test_budgets_that_mean_nothing_are_refused(budgets):
         evaluate(Pushes([0.0]), Fragile(), splits=["far"], tasks=1, budgets=budgets)
 
 
-def test_a_budget_given_twice_is_judged_once():
+def test_a_budget_given_twice_is_evaluated_once():
     found = evaluate(
         Pushes([0.0]), Fragile(), splits=["far"], tasks=1, budgets=[2, 0, 2]
     )
-    assert found["protocol"]["budgets"] == [0, 2]
-    assert [p["episodes"] for p in found["splits"]["far"]["points"]] == [0, 2]
+    assert found.protocol.budgets == (0, 2)
+    assert [point.episodes for point in found.splits["far"].points] == [0, 2]

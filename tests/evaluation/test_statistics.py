@@ -10,7 +10,7 @@ from metarl.evaluation.statistics import (
     area_under_curve,
     interquartile_mean,
     interval,
-    normalised_score,
+    normalized_score,
     share_made_worse,
     time_to_threshold,
     worst_mean,
@@ -111,8 +111,8 @@ def test_interval_refuses(arguments):
         interval(**{"scores": [1.0, 2.0], **arguments})
 
 
-def test_normalised_score_by_hand():
-    score = normalised_score([[5, 30, 1], [-10, 10, 1]], [0, 10, 2], [10, 20, 2])
+def test_normalized_score_by_hand():
+    score = normalized_score([[5, 30, 1], [-10, 10, 1]], [0, 10, 2], [10, 20, 2])
     assert_allclose(score, [[0.5, 2, nan], [-1, 0, nan]])
 
 

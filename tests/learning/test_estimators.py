@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from metarl.learning import estimators
-from metarl.learning.policies import kl_divergence, log_probability
+from metarl.learning.distributions import Gaussian
 
 
 def test_discounted_returns_by_hand():
@@ -14,11 +14,11 @@ def test_discounted_returns_by_hand():
     assert returns.tolist() == [1 + 0.5 * (2 + 0.5 * 3), 2 + 0.5 * 3, 3.0]
 
 
-def test_generalised_advantages_by_hand():
+def test_generalized_advantages_by_hand():
     reward = torch.tensor([[[1.0, 1.0, 1.0]]])
     value = torch.tensor([[[0.5, 1.0, 2.0]]])
     mask = torch.ones(1, 1, 3)
-    advantage = estimators.generalised_advantages(reward, value, mask, 0.9, 0.8)
+    advantage = estimators.generalized_advantages(reward, value, mask, 0.9, 0.8)
     delta = [1 + 0.9 * 1.0 - 0.5, 1 + 0.9 * 2.0 - 1.0, 1 - 2.0]
     last = delta[2]
     middle = delta[1] + 0.72 * last
@@ -30,7 +30,7 @@ def test_advantages_stop_where_the_episode_stopped():
     reward = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]])
     mask = torch.tensor([[[1.0, 1.0, 0.0, 0.0]]])
     value = torch.full((1, 1, 4), 7.0)
-    advantage = estimators.generalised_advantages(reward, value, mask, 1.0, 1.0)
+    advantage = estimators.generalized_advantages(reward, value, mask, 1.0, 1.0)
     assert advantage[0, 0].tolist() == [1 + 1 - 7, 1 - 7, 0, 0]
 
 
@@ -38,22 +38,22 @@ def test_with_lambda_one_the_advantage_is_return_minus_value():
     generator = torch.Generator().manual_seed(0)
     reward, value = torch.randn(2, 3, 4, 9, generator=generator)
     mask = torch.ones_like(reward)
-    advantage = estimators.generalised_advantages(reward, value, mask, 0.97, 1.0)
+    advantage = estimators.generalized_advantages(reward, value, mask, 0.97, 1.0)
     returns = estimators.discounted_returns(reward, 0.97)
     torch.testing.assert_close(advantage, returns - value)
 
 
-def test_advantages_are_normalised_per_task_by_the_standard_deviation():
+def test_advantages_are_normalized_per_task_by_the_standard_deviation():
     advantage = torch.tensor([[[1.0, 3.0]], [[10.0, 30.0]]])
     mask = torch.ones_like(advantage)
-    scaled = estimators.normalised(advantage, mask)
+    scaled = estimators.normalized(advantage, mask)
     assert scaled.flatten().tolist() == pytest.approx([-1, 1, -1, 1])
 
 
-def test_normalisation_ignores_padding():
+def test_normalization_ignores_padding():
     advantage = torch.tensor([[[1.0, 3.0, 99.0]]])
     mask = torch.tensor([[[1.0, 1.0, 0.0]]])
-    assert estimators.normalised(advantage, mask)[0, 0].tolist() == pytest.approx(
+    assert estimators.normalized(advantage, mask)[0, 0].tolist() == pytest.approx(
         [-1, 1, 0]
     )
 
@@ -117,14 +117,12 @@ def test_log_probability_sums_over_components():
         return -0.5 * ((x - m) / s) ** 2 - math.log(s) - 0.5 * math.log(2 * math.pi)
 
     expected = log_normal(1, 0, 1) + log_normal(5, 1, 2)
-    assert log_probability(mean, log_std, action).item() == pytest.approx(expected)
+    assert Gaussian(mean, log_std).log_prob(action).item() == pytest.approx(expected)
 
 
 def test_kl_divergence_by_hand():
-    old_mean, mean = torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[1.0, 0.0]]])
-    old_log_std = torch.log(torch.tensor([[1.0, 1.0]]))
-    log_std = torch.log(torch.tensor([[2.0, 3.0]]))
+    old = Gaussian(torch.tensor([[[0.0, 0.0]]]), torch.log(torch.tensor([[1.0, 1.0]])))
+    new = Gaussian(torch.tensor([[[1.0, 0.0]]]), torch.log(torch.tensor([[2.0, 3.0]])))
     expected = (math.log(2) + (1 + 1) / 8 - 0.5) + (math.log(3) + 1 / 18 - 0.5)
-    kl = kl_divergence(old_mean, old_log_std, mean, log_std)
-    assert kl.item() == pytest.approx(expected)
-    assert kl_divergence(mean, log_std, mean, log_std).item() == pytest.approx(0)
+    assert old.kl(new).item() == pytest.approx(expected)
+    assert new.kl(new).item() == pytest.approx(0)

@@ -68,6 +68,17 @@ def test_flatten_round_trip():
     assert all(torch.equal(back[name], parameters[name]) for name in parameters)
 
 
+def test_flatten_round_trip_of_groups():
+    parameters = {"a": torch.arange(6.0).view(2, 3), "b": torch.arange(2.0)}
+    groups = {"z": parameters, "y": {"a": torch.tensor(7.0)}}
+    vector = flatten(groups)
+    assert vector.tolist() == [0, 1, 2, 3, 4, 5, 0, 1, 7]
+    back = unflatten(2 * vector, groups)
+    assert list(back) == ["z", "y"] and list(back["z"]) == ["a", "b"]
+    assert torch.equal(back["z"]["a"], 2 * parameters["a"])
+    assert back["y"]["a"].shape == () and back["y"]["a"] == 14
+
+
 def test_adam_goes_on_from_its_tensors_as_if_never_stopped():
     def steps(weights, optimizer, count):
         for _ in range(count):
@@ -95,10 +106,10 @@ def test_adam_goes_on_from_its_tensors_as_if_never_stopped():
     steps(resumed, optimizer, 4)
     assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
 
-    forgetful, optimizer = fresh(half)
+    anew, optimizer = fresh(half)
     load_adam(optimizer, {"other": torch.zeros(1)})
-    steps(forgetful, optimizer, 4)
-    assert not torch.equal(whole[0], forgetful[0])
+    steps(anew, optimizer, 4)
+    assert not torch.equal(whole[0], anew[0])
 
 
 def test_descent_shortens_gradients_that_are_too_long_together():

@@ -3,20 +3,16 @@ import math
 import pytest
 import torch
 
-from metarl.learning.ppo import (
-    clipped_surrogate,
-    gaussian_entropy,
-    minibatches,
-    value_loss,
-)
-from metarl.randomness import torch_generator
+from metarl.learning.distributions import Gaussian
+from metarl.learning.ppo import clipped_surrogate, minibatches, value_loss
+from metarl.tasks.randomness import torch_generator
 
 
 def test_the_clip_takes_the_worse_of_two_by_hand():
     ratio = torch.tensor([1.0, 1.1, 1.5, 0.5, 1.5, 0.5])
     advantage = torch.tensor([2.0, 2.0, 2.0, 2.0, -2.0, -2.0])
     gain = clipped_surrogate(ratio.log(), advantage, torch.ones(6), clip=0.2)
-    # A good action pays up to 1.2; a bad one costs what it costs, at least 0.8.
+    # A good action counts up to 1.2; a bad one in full, and at least 0.8.
     assert gain.tolist() == pytest.approx([2.0, 2.2, 2.4, 1.0, -3.0, -1.6])
 
 
@@ -47,9 +43,11 @@ def test_value_loss_is_the_mean_square_over_the_steps_that_count():
 def test_entropy_of_a_diagonal_gaussian():
     std = torch.tensor([[1.0, 2.0], [0.5, 0.5]])
     normal = torch.distributions.Normal(0.0, std)
-    torch.testing.assert_close(gaussian_entropy(std.log()), normal.entropy().sum(-1))
+    ours = Gaussian(torch.zeros(2, 2), std.log()).entropy()
+    torch.testing.assert_close(ours, normal.entropy().sum(-1))
     one = 0.5 * math.log(2 * math.pi * math.e)
-    assert gaussian_entropy(torch.zeros(1)).item() == pytest.approx(one)
+    standard = Gaussian(torch.zeros(1), torch.zeros(1))
+    assert standard.entropy().item() == pytest.approx(one)
 
 
 def test_every_epoch_visits_each_item_once_in_an_order_of_its_own():

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from metarl.engine import mujoco
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
 
 
 def ratio(values, nominal):
@@ -19,7 +18,7 @@ def ratio(values, nominal):
 
 def touching(family, task):
     """Sliding friction of the contacts that the robot makes with the ground."""
-    model = family.model(task)
+    model = family.models(task)
     data = mujoco.MjData(model)
     if model.nkey:
         mujoco.mj_resetDataKeyframe(model, data, 0)
@@ -35,7 +34,7 @@ def touching(family, task):
 
 
 def strength(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     factor = ratio(model.actuator_gainprm, nominal.actuator_gainprm)
     for field in ("actuator_biasprm", "actuator_forcerange"):
         before = getattr(nominal, field)
@@ -45,11 +44,11 @@ def strength(family, task):
 
 
 def damping(family, task):
-    return ratio(family.model(task).dof_damping, family.nominal_model.dof_damping)
+    return ratio(family.models(task).dof_damping, family.models.nominal.dof_damping)
 
 
 def latency(family, task):
-    delays = set(family.model(task).actuator_delay.tolist())
+    delays = set(family.models(task).actuator_delay.tolist())
     assert len(delays) == 1
     return delays.pop()
 
@@ -58,7 +57,7 @@ def told(name):
     """A parameter of the job: the family reads it while it simulates."""
 
     def read(family, task):
-        value = Simulation(family, [task], threads=1).parameters[name][0].tolist()
+        value = family.simulate([task], threads=1).parameters[name][0].tolist()
         return tuple(value) if isinstance(value, list) else value
 
     return read
@@ -66,15 +65,15 @@ def told(name):
 
 def goal_site(family, task):
     assert told("goal")(family, task) == task["goal"]
-    return tuple(family.model(task).site("goal").pos[:2])
+    return tuple(family.models(task).site("goal").pos[:2])
 
 
 def goal_distance(family, task):
     assert told("goal_distance")(family, task) == task["goal_distance"]
-    return np.linalg.norm(family.model(task).site("goal").pos[:2])
+    return np.linalg.norm(family.models(task).site("goal").pos[:2])
 
 
 def goal_bearing(family, task):
     assert told("goal_bearing")(family, task) == task["goal_bearing"]
-    x, y, _ = family.model(task).site("goal").pos
+    x, y, _ = family.models(task).site("goal").pos
     return np.arctan2(y, x)

@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from metarl.engine import mujoco
 from metarl.envs.grasping.arm_model import JOINTS, SHAPES, WEAK
+from metarl.simulation.engine import mujoco
 from readings.common import latency, ratio, told
 
 
 def payload(family, task):
-    return family.model(task).body("payload").mass[0]
+    return family.models(task).body("payload").mass[0]
 
 
 def _of_joints(family, task, field):
     values = [
         [getattr(model.joint(name), field)[0] for name in JOINTS]
-        for model in (family.model(task), family.nominal_model)
+        for model in (family.models(task), family.models.nominal)
     ]
     return ratio(*map(np.array, values))
 
@@ -30,7 +30,7 @@ def joint_friction(family, task):
 
 def _strengths(family, task):
     """What is left of each joint's gain, bias and torque, by name."""
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     left = {}
     for name in JOINTS:
         one, other = model.actuator(name), nominal.actuator(name)
@@ -53,24 +53,24 @@ def _joint_left_with(share):
 
 
 def mass(family, task):
-    return family.model(task).body("object").mass[0]
+    return family.models(task).body("object").mass[0]
 
 
 def half_size(family, task):
     """Half the height of the object where it lies."""
-    model = family.model(task)
+    model = family.models(task)
     assert model.key("home").qpos[-5] == model.geom("object").size[0]
     return model.key("home").qpos[-5]
 
 
 def shape(family, task):
-    kind = family.model(task).geom("object").type[0]
+    kind = family.models(task).geom("object").type[0]
     (name,) = (name for name, each in SHAPES.items() if int(each.kind) == kind)
     return name
 
 
 def com_offset(family, task):
-    return tuple(family.model(task).body("object").ipos[:2])
+    return tuple(family.models(task).body("object").ipos[:2])
 
 
 def _pair(name):
@@ -92,21 +92,21 @@ _TOUCHES = [_pair(name) for name in ("left_pad", "right_pad", "table")]
 
 
 def friction(family, task):
-    model = family.model(task)
+    model = family.models(task)
     values = {value for touch in _TOUCHES for value in touch(model)[0]}
     assert len(values) == 1
     return values.pop()
 
 
 def pad_compliance(family, task):
-    model = family.model(task)
+    model = family.models(task)
     values = {touch(model)[1] for touch in _TOUCHES[:2]}
     assert len(values) == 1
     return values.pop()
 
 
 def grip_force(family, task):
-    low, high = family.model(task).actuator("gripper").forcerange
+    low, high = family.models(task).actuator("gripper").forcerange
     assert low == -high
     return high
 
@@ -116,7 +116,7 @@ def _goal(raised):
 
     def read(family, task):
         goal = told("goal")(family, task)
-        model = family.model(task)
+        model = family.models(task)
         data = mujoco.MjData(model)
         mujoco.mj_resetDataKeyframe(model, data, 0)
         mujoco.mj_forward(model, data)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.engine import mujoco
 from metarl.envs.locomotion.quadruped import SIDE
 from metarl.envs.locomotion.quadruped_model import JOINTS, NOMINAL_VOLTAGE
 from metarl.envs.locomotion.terrain import KINDS, LEVEL, RUN, height
+from metarl.simulation.engine import mujoco
 from readings.common import (
     damping,
     goal_bearing,
@@ -24,7 +24,7 @@ from readings.common import (
 
 
 def density(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     factor = ratio(model.body_mass, nominal.body_mass)
     assert ratio(model.body_inertia, nominal.body_inertia) == pytest.approx(factor)
     assert nominal.body_mass.sum() == pytest.approx(14.0)
@@ -32,15 +32,15 @@ def density(family, task):
 
 
 def payload(family, task):
-    empty = family.model(family.task(payload=0.0))
-    return family.model(task).body_mass.sum() - empty.body_mass.sum()
+    empty = family.models(family.task(payload=0.0))
+    return family.models(task).body_mass.sum() - empty.body_mass.sum()
 
 
 def payload_offset(family, task):
     """Where the payload pulls the centre of mass."""
     loaded = family.task(**dict(task.values) | {"payload": 8.0})
     empty = family.task(**dict(task.values) | {"payload": 0.0})
-    pull = moment(family.model(loaded)) - moment(family.model(empty))
+    pull = moment(family.models(loaded)) - moment(family.models(empty))
     return tuple(pull[:2] / 8.0)
 
 
@@ -52,7 +52,7 @@ def moment(model):
 
 
 def limb_length(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     factors = []
     for leg in ("FL", "FR", "RL", "RR"):
         for one, other in (
@@ -66,8 +66,8 @@ def limb_length(family, task):
 
 def leg_shares(family, task):
     """What each leg has of the strength that all motors have in this task."""
-    even = family.model(family.task(**dict(task.values) | {"weak_leg": "none"}))
-    model, shares = family.model(task), {}
+    even = family.models(family.task(**dict(task.values) | {"weak_leg": "none"}))
+    model, shares = family.models(task), {}
     for i in range(model.nu):
         leg = model.actuator(i).name.split("_")[0]
         for field in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
@@ -94,25 +94,25 @@ def strongest(family, task):
 
 
 def slope(family, task):
-    gravity = family.model(task).opt.gravity
+    gravity = family.models(task).opt.gravity
     assert np.linalg.norm(gravity) == pytest.approx(9.81)
     assert gravity[1] == 0
     return math.atan2(-gravity[0], -gravity[2])
 
 
 def mass(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     factor = ratio(model.body_mass, nominal.body_mass)
     assert ratio(model.body_inertia, nominal.body_inertia) == pytest.approx(factor)
     return model.body_mass.sum()
 
 
 def total_mass(family, task):
-    return family.model(task).body_mass.sum()
+    return family.models(task).body_mass.sum()
 
 
 def torso_length(family, task):
-    model = family.model(task)
+    model = family.models(task)
     # The legs are joined to the ends of the torso.
     hips = model.body("fthigh").pos[0] - model.body("bthigh").pos[0]
     assert 2 * model.geom("torso").size[1] == pytest.approx(hips)
@@ -120,7 +120,7 @@ def torso_length(family, task):
 
 
 def link_masses(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     factors = model.body_mass[1:] / nominal.body_mass[1:]
     inertia = model.body_inertia[1:] / nominal.body_inertia[1:]
     np.testing.assert_allclose(inertia, np.tile(factors[:, None], 3))
@@ -128,25 +128,25 @@ def link_masses(family, task):
 
 
 def joint_dampings(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     np.testing.assert_array_equal(model.dof_damping[:3], 0)
     return tuple(model.dof_damping[3:] / nominal.dof_damping[3:])
 
 
 def frictions(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     return ratio(model.geom_friction[:, 0], nominal.geom_friction[:, 0])
 
 
 def ant_density(family, task):
-    model, nominal = family.model(task), family.nominal_model
+    model, nominal = family.models(task), family.models.nominal
     factor = ratio(model.body_mass, nominal.body_mass)
     assert ratio(model.body_inertia, nominal.body_inertia) == pytest.approx(factor)
     return 5.0 * factor
 
 
 def dead_motors(family, task):
-    model = family.model(task)
+    model = family.models(task)
     dead = {
         model.actuator(i).name.removesuffix("_hip").removesuffix("_ankle")
         for i in range(model.nu)
@@ -159,7 +159,7 @@ def dead_motors(family, task):
 
 def voltage(family, task):
     """The drive voltage, from the torque of a stalled motor that is far off."""
-    model = family.model(task)
+    model = family.models(task)
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     data.ctrl[:] = model.actuator_ctrlrange[:, 1]
@@ -170,8 +170,8 @@ def voltage(family, task):
 
 
 def side_load(family, task):
-    model = family.model(task)
-    trunk, bare = model.body("trunk"), family.nominal_model.body("trunk")
+    model = family.models(task)
+    trunk, bare = model.body("trunk"), family.models.nominal.body("trunk")
     load = trunk.mass[0] - bare.mass[0]
     side = (trunk.mass[0] * trunk.ipos[1] - bare.mass[0] * bare.ipos[1]) / SIDE
     assert abs(side) == pytest.approx(load)
@@ -179,7 +179,7 @@ def side_load(family, task):
 
 
 def joint_friction(family, task):
-    losses = family.model(task).dof_frictionloss
+    losses = family.models(task).dof_frictionloss
     assert (losses[:6] == 0).all()
     assert np.ptp(losses[6:]) == 0
     return losses[6]
@@ -202,7 +202,7 @@ def relief(family, task):
 def shape(family, task, kind):
     """Largest distance in m between the height field and its function, away from
     the steps of stairs."""
-    model = family.model(task)
+    model = family.models(task)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     ground = model.geom("ground").id

@@ -3,23 +3,22 @@
 import numpy as np
 import torch
 
-from metarl.engine import mujoco
 from metarl.envs.navigation.maze import LAYOUTS, SIZE, layout
 from metarl.envs.navigation.rover_model import SIDES, WHEEL, WIRINGS
-from metarl.world.simulation import Simulation
+from metarl.simulation.engine import mujoco
 from readings.common import goal_bearing, goal_distance, goal_site, latency, ratio, told
 
 
 def goal_angle(family, task):
     assert told("goal_angle")(family, task) == task["goal_angle"]
-    x, y, _ = family.model(task).site("goal").pos
+    x, y, _ = family.models(task).site("goal").pos
     angle = np.arctan2(y, x)
     return angle if angle >= -np.pi / 2 else angle + 2 * np.pi
 
 
 def wiring(family, task):
     """Which wheel each actuator turns, and in which direction."""
-    model = family.model(task)
+    model = family.models(task)
     found = []
     for i in range(model.nu):
         joint = model.joint(int(model.actuator_trnid[i, 0]))
@@ -30,7 +29,7 @@ def wiring(family, task):
 
 def motor_gain(family, task):
     """Speed at which no torque is left, for a command of 1, left and right."""
-    model = family.model(task)
+    model = family.models(task)
     gains = {}
     for i in range(model.nu):
         side = model.joint(int(model.actuator_trnid[i, 0])).name
@@ -39,14 +38,14 @@ def motor_gain(family, task):
 
 
 def radius_mismatch(family, task):
-    left, right = (family.model(task).geom(side).size[0] for side in SIDES)
+    left, right = (family.models(task).geom(side).size[0] for side in SIDES)
     assert np.isclose(left + right, 2 * WHEEL)
     return (left - right) / WHEEL
 
 
 def rover_friction(family, task):
     """Sliding friction of the contacts of the tyres."""
-    model = family.model(task)
+    model = family.models(task)
     data = mujoco.MjData(model)
     for _ in range(100):
         mujoco.mj_step(model, data)
@@ -63,13 +62,13 @@ def rover_friction(family, task):
 
 def rover_mass(family, task):
     empty = family.task(**{**dict(task.values), "payload": 0.0})
-    return ratio(family.model(empty).body_mass, family.nominal_model.body_mass)
+    return ratio(family.models(empty).body_mass, family.models.nominal.body_mass)
 
 
 def _load(family, mass, **values):
     """Mass and moment that a payload adds to the chassis."""
     loaded, empty = (
-        family.model(family.task(payload=kg, **values)).body("rover")
+        family.models(family.task(payload=kg, **values)).body("rover")
         for kg in (mass, 0.0)
     )
     moment = loaded.mass[0] * loaded.ipos - empty.mass[0] * empty.ipos
@@ -87,7 +86,7 @@ def rover_payload_offset(family, task):
 
 def wind(family, task):
     """The force on the robot, whatever it does."""
-    sim = Simulation(family, [task], threads=1)
+    sim = family.simulate([task], threads=1)
     family.act(sim, sim.ctrl + 0.5)
     force = sim.xfrc_applied[0]
     assert (force != 0).sum() <= 2
@@ -96,7 +95,7 @@ def wind(family, task):
 
 def mud(family, task):
     """The force at 1 m/s, beyond that of the wind."""
-    sim = Simulation(family, [task], threads=1)
+    sim = family.simulate([task], threads=1)
     patch = sim.model.geom("mud")
     sim.qpos[0, :3], sim.qvel[0, 0] = torch.tensor(patch.pos), 1.0
     family.act(sim, sim.ctrl)
@@ -104,13 +103,13 @@ def mud(family, task):
 
 
 def conveyor(family, task):
-    model = family.model(task)
+    model = family.models(task)
     return model.geom_surfacevel[model.geom("conveyor").id, 1]
 
 
 def maze_layout(family, task):
     """The layout whose walls are those of the model."""
-    model = family.model(task)
+    model = family.models(task)
     walls = {
         tuple(np.round([*(pos - size)[:2], *(pos + size)[:2]], 6))
         for pos, size, group in zip(
@@ -128,7 +127,7 @@ def maze_layout(family, task):
 
 def maze_goal(family, task):
     """The room that is marked."""
-    mark = family.model(task).site("goal").pos[:2]
+    mark = family.models(task).site("goal").pos[:2]
     maze = layout(task["layout"])
     (room,) = [r for r in range(SIZE**2) if np.allclose(maze.centre(r), mark)]
     assert told("goal")(family, task) == room

@@ -5,7 +5,7 @@ from pathlib import Path
 import mujoco
 import torch
 
-from metarl import Choice, Parameter, TaskFamily
+from metarl import Choice, MotorStrength, Parameter, TaskFamily
 
 
 class Pendulum(TaskFamily):
@@ -15,9 +15,10 @@ class Pendulum(TaskFamily):
         "weight": Parameter(1.0, train=(0.3, 1.0), near=(1, 1.3), far=(1.3, 1.6)),
         "motor_strength": Choice(1.0, train=(1.0, -1.0), unseen=(0.7, -0.7)),
     }
+    perturbations = (MotorStrength("motor_strength"),)
     name = "pendulum-swing"
     horizon = 100
-    derived = False
+    compute_kinematics = False
     camera = "front"
     success_measure = "ends within 0.3 rad of upright"
 

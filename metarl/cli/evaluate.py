@@ -1,0 +1,43 @@
+"""`metarl evaluate`: how fast a run adapts."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+def evaluate(
+    run: Positional[Path],
+    splits: str = "",
+    tasks: int = 64,
+    episodes: int = 20,
+    query_episodes: int = 4,
+    seed: int = 0,
+) -> None:
+    """Measure how fast a run adapts, and write RUN/evaluation.json.
+
+    Args:
+        run: the run's folder.
+        splits: names separated by commas; default: all but train.
+        tasks: tasks a split.
+        episodes: largest budget of adaptation, in episodes.
+        query_episodes: episodes a task that evaluate the deployed policy.
+        seed: freezes tasks, initial states and noise.
+    """
+    import metarl
+    from metarl.evaluation.protocol import budgets_up_to
+    from metarl.reports.tables import print_evaluation
+    from metarl.runs.pretrained import fetch
+
+    folder = fetch(run)
+    names = [name.strip() for name in splits.split(",") if name.strip()]
+    evaluation = metarl.evaluate(
+        folder,
+        splits=names or None,
+        tasks=tasks,
+        budgets=budgets_up_to(episodes),
+        query_episodes=query_episodes,
+        seed=seed,
+        progress=lambda text: print(text, flush=True),
+    )
+    print_evaluation(evaluation)
+    print(f"Written: {folder / 'evaluation.json'}")

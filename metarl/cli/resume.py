@@ -1,0 +1,24 @@
+"""`metarl resume`: go on with a run."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+
+def resume(
+    run: Positional[Path],
+    steps: int | None = None,
+    checkpoint_seconds: float = 60.0,
+) -> None:
+    """Go on with a run that was stopped.
+
+    Args:
+        run: its folder.
+        steps: ask for more control steps than it was started with.
+        checkpoint_seconds: time between checkpoints.
+    """
+    from metarl.runs import train
+    from metarl.runs.pretrained import fetch
+
+    resumed = train.resume(fetch(run), steps, checkpoint_seconds)
+    print(f"Trained. Run folder: {resumed.path}")

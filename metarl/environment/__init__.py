@@ -1,0 +1,1 @@
+"""States in, episodes out: families, the environment, and its adapters."""

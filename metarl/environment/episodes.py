@@ -1,0 +1,114 @@
+"""Episodes of static shape (task, copy, time), and what a policy reads and is.
+
+episodes.reward          # (task, copy, time); zero after an episode's end
+episodes.mask            # 1 where a step was made and may be learnt from
+episodes.returns         # (task, copy)
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class TimeStep(NamedTuple):
+    """What a policy reads before it acts."""
+
+    observation: Tensor
+    """(task, copy, observation_size) float32."""
+    reward: Tensor
+    """Reward of the previous step, 0 at the start of an episode, (task, copy)."""
+    first: Tensor
+    """Whether this is the first step of an episode, (task, copy) bool."""
+    active: Tensor
+    """Whether the episode goes on; actions of others are ignored, (task, copy) bool."""
+    noise: Tensor
+    """Standard normal numbers to explore with, (task, copy, action_size)."""
+
+
+class Policy(Protocol):
+    """Anything that acts. It may have a state; `TimeStep.first` marks new episodes."""
+
+    def act(self, time_step: TimeStep) -> Tensor:
+        """Actions, (task, copy, action_size)."""
+        ...
+
+
+@dataclass
+class Episodes:
+    """Episodes of several tasks, padded to the horizon."""
+
+    observation: Tensor
+    """Before each step, (task, copy, time, observation_size) float32."""
+    action: Tensor
+    """As the policy gave it, not clipped, (task, copy, time, action_size)."""
+    reward: Tensor
+    """(task, copy, time); 0 after the end."""
+    mask: Tensor
+    """1 where a step was made, (task, copy, time) float32. An episode that diverged
+    is 0 throughout, so that it never reaches a gradient."""
+    length: Tensor
+    """Control steps made, (task, copy) int64. These count as robot time."""
+    terminated: Tensor
+    """Whether it ended before the horizon, (task, copy) bool."""
+    diverged: Tensor
+    """Whether its simulation blew up, (task, copy) bool."""
+    success: Tensor
+    """The family's success measure at the end, (task, copy) float64."""
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    """The family's physical metrics at the end, each (task, copy) float64."""
+    final_observation: Tensor | None = None
+    """After the last step, (task, copy, observation_size)."""
+    states: Tensor | None = None
+    """Joint positions after each step if recorded, (task, copy, time, nq) float64."""
+
+    @property
+    def returns(self) -> Tensor:
+        """Undiscounted return of each episode, (task, copy)."""
+        return self.reward.sum(-1)
+
+    @property
+    def control_steps(self) -> int:
+        """Robot time spent, in control steps over all episodes."""
+        return int(self.length.sum())
+
+
+def returns_with_diverged_as_worst(
+    returns: Tensor, diverged: Tensor, across_tasks: bool = False
+) -> Tensor:
+    """Returns, (task, copy), where one that diverged is the worst of its task.
+
+    It ended early, and where rewards are negative its own sum would be the best.
+
+    Args:
+        returns: of episodes, (task, copy).
+        diverged: whether their simulations blew up, (task, copy).
+        across_tasks: where all of a task diverged, they are as bad as the worst of any
+            task. Not for adaptation, in which no task may know of another.
+    """
+    worst = returns.amin(1, keepdim=True)
+    if across_tasks and not diverged.all():
+        worst_of_all = worst.minimum(returns[~diverged].min())
+        worst = torch.where(diverged.all(1, keepdim=True), worst_of_all, worst)
+    return torch.where(diverged, worst, returns)
+
+
+def concatenate(parts: list[Episodes]) -> Episodes:
+    """Episodes of the same tasks, one after the other along the copies."""
+
+    def join(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts], 1)
+
+    lost = any(part.final_observation is None for part in parts)
+    return Episodes(
+        observation=join("observation"),
+        action=join("action"),
+        reward=join("reward"),
+        mask=join("mask"),
+        length=join("length"),
+        terminated=join("terminated"),
+        diverged=join("diverged"),
+        success=join("success"),
+        final_observation=None if lost else join("final_observation"),
+    )

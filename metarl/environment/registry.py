@@ -1,0 +1,182 @@
+"""Finding families and agents: by name, by ``module:Class`` or by ``file.py:Class``.
+
+Built-ins and plug-ins register in the same way: a package offers a function through
+the entry-point group ``metarl.plugins``, which returns ``{"families": {name:
+"module:Class"}, "agents": {...}}``. Nothing is imported before it is asked for. A
+plug-in that raises is left out with a warning.
+"""
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+import warnings
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from metarl.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from metarl.environment.family import TaskFamily
+
+Kind = Literal["families", "agents"]
+
+_BUILT_IN = ("metarl.envs:plugin", "metarl.agents:plugin")
+_NOUNS = {"families": "a TaskFamily", "agents": "an Agent"}
+_SINGULAR = {"families": "family", "agents": "agent"}
+
+
+@functools.cache
+def _registered() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {"families": {}, "agents": {}}
+    offers = [_import(reference)() for reference in _BUILT_IN]
+    for point in entry_points(group="metarl.plugins"):
+        try:
+            offers.append(dict(point.load()()))
+        except Exception as error:
+            warnings.warn(
+                f"The plug-in {point.name!r} ({point.value}) is left out: "
+                f"{type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    for offer in offers:
+        for kind, entries in offer.items():
+            if kind not in found:
+                raise InputError(f"A plug-in offers {kind!r}; known: {list(found)}.")
+            for name, reference in entries.items():
+                if found[kind].setdefault(name, reference) != reference:
+                    raise InputError(
+                        f"Two plug-ins register the {_SINGULAR[kind]} {name!r}: "
+                        f"{found[kind][name]} and {reference}."
+                    )
+    return found
+
+
+def names(kind: Kind) -> dict[str, str]:
+    """Registered names and where each is found, in order of registration."""
+    return dict(_registered()[kind])
+
+
+def absolute(reference: str) -> str:
+    """A ``file.py:Class`` that means the same from any folder."""
+    place, colon, attribute = reference.rpartition(":")
+    if place.endswith(".py"):
+        return f"{Path(place).resolve()}{colon}{attribute}"
+    return reference
+
+
+def label(reference: str) -> str:
+    """The short name of a reference: ``my_robots.py:Walker`` is "Walker"."""
+    return reference.rpartition(":")[2]
+
+
+def find(kind: Kind, reference: str, base: type) -> Any:
+    """The class behind a registered name, ``module:Class`` or ``file.py:Class``.
+
+    Args:
+        kind: "families" or "agents".
+        reference: see this module.
+        base: what it must be a subclass of.
+
+    Raises:
+        InputError: if there is none.
+    """
+    known = _registered()[kind]
+    target = known.get(reference, reference)
+    if ":" not in target:
+        raise unknown(_SINGULAR[kind], reference, known)
+    found = _import(target)
+    if not inspect.isclass(found):
+        raise InputError(f"{reference!r} is not a class.")
+    if not issubclass(found, base):
+        raise InputError(f"{reference!r} is not {_NOUNS[kind]}.")
+    return found
+
+
+def find_family(reference: str) -> "type[TaskFamily]":
+    """The class of a family: see `find`."""
+    from metarl.environment.family import TaskFamily  # which imports torch
+
+    family: type[TaskFamily] = find("families", reference, TaskFamily)
+    return family
+
+
+def make_family(reference: str, **options: Any) -> "TaskFamily":
+    """A family by its name, ``module:Class`` or ``file.py:Class``.
+
+    Args:
+        reference: see this module.
+        options: arguments of the family, such as ``horizon=100``.
+
+    Raises:
+        InputError: for an unknown name or option.
+    """
+    family = find_family(reference)
+    try:
+        return family(**options)
+    except TypeError as error:
+        raise InputError(f"Family {reference!r}: {error}.") from error
+
+
+def gymnasium_id(name: str) -> str:
+    """The gymnasium id of a registered family: "point-goal" is metarl/PointGoal-v0."""
+    return "metarl/" + "".join(p.capitalize() for p in name.split("-")) + "-v0"
+
+
+def register_gymnasium(built_in: bool = False) -> None:
+    """Register families with gymnasium. None is imported before `gymnasium.make`.
+
+    Args:
+        built_in: leave out the families of plug-ins. `import metarl` does: a plug-in
+            may be what imports it.
+    """
+    import gymnasium
+
+    families = _import(_BUILT_IN[0])()["families"] if built_in else names("families")
+    for name in families:
+        if gymnasium_id(name) not in gymnasium.registry:
+            gymnasium.register(
+                gymnasium_id(name),
+                entry_point="metarl.environment.gymnasium:GymnasiumEnv",
+                kwargs={"family": name},
+            )
+
+
+def _import(reference: str) -> Any:
+    """The object named by ``module:name`` or ``path/to/file.py:name``."""
+    place, _, attribute = reference.rpartition(":")
+    if place.endswith(".py"):
+        module = _import_file(Path(place))
+    else:
+        try:
+            module = importlib.import_module(place)
+        except (ModuleNotFoundError, TypeError, ValueError) as error:
+            missing = getattr(error, "name", None) or ""
+            if isinstance(error, ModuleNotFoundError) and not place.startswith(missing):
+                raise  # the module is there, but something that it imports is not
+            raise InputError(f"No module {place!r} (for {reference!r}).") from error
+    if not hasattr(module, attribute):
+        offered = [name for name in vars(module) if not name.startswith("_")]
+        raise unknown(f"name in {place}:", attribute, offered)
+    return getattr(module, attribute)
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"No file {path} (looked in {Path.cwd()}).")
+    name = f"metarl_user.{path.stem}"
+    if name in sys.modules and sys.modules[name].__file__ == str(path.resolve()):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,264 @@
+"""Memory-based agents: policies whose recurrent state adapts, episode after episode.
+
+Several episodes of one task make a trial. A `Memory` is a module with a state: a
+recurrent network, or one with an external memory. It reads the observation, the last
+action and reward, and whether an episode begins, and gives features for a Gaussian
+policy:
+
+    policy = RecurrentRollout(network, normalizer, tasks=20, copies=2, record=True)
+    episodes = [collect(environment, policy, seed) for seed in seeds]    # one trial
+    trial = policy.trial(episodes)                                       # for learning
+
+The state is carried over the episodes of a trial. It rests while a simulation waits for
+the others to finish, so that a trial is the same whatever runs beside it.
+"""
+
+import abc
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from metarl.environment.episodes import Episodes, TimeStep
+from metarl.learning.distributions import MIN_LOG_STD, Gaussian
+from metarl.learning.normalization import Normalizer
+
+State = tuple[Tensor, ...]
+"""What a memory holds, each (n, ...)."""
+
+
+class Memory(nn.Module, abc.ABC):
+    """A module with a state."""
+
+    output_size: int
+    """Number of features that it gives."""
+
+    @abc.abstractmethod
+    def initial(self, n: int) -> State:
+        """The state of n simulations at the start of a trial."""
+
+    @abc.abstractmethod
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Features (n, time, output_size) and the state after them, differentiable.
+
+        Args:
+            inputs: (n, time, input_size).
+            state: before the first of them.
+        """
+
+    @abc.abstractmethod
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Features (n, output_size) of one step and the state after it, for acting.
+
+        Args:
+            inputs: (n, input_size).
+            state: before it.
+        """
+
+
+def chosen(which: Tensor, new: State, old: State) -> State:
+    """The new state where ``which``, (n,), says so, and the old one elsewhere."""
+    if which.all():  # the usual case, which costs nothing then
+        return new
+
+    def both(new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(which.view(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return tuple(both(a, b) for a, b in zip(new, old, strict=True))
+
+
+def input_size(observation_size: int, action_size: int) -> int:
+    """Observation, last action, last reward and whether an episode begins."""
+    return observation_size + action_size + 2
+
+
+class RecurrentPolicy(nn.Module):
+    """A Gaussian policy on the features of a memory.
+
+    Args:
+        memory: the module with a state.
+        action_size: number of action components.
+        initial_std: standard deviation of the first policy's exploration.
+    """
+
+    def __init__(self, memory: Memory, action_size: int, initial_std: float) -> None:
+        super().__init__()
+        self.memory = memory
+        self.mean = nn.Linear(memory.output_size, action_size)
+        with torch.no_grad():  # so that the first policy hardly prefers anything
+            self.mean.weight.mul_(0.01)
+            self.mean.bias.zero_()
+        self.log_std = nn.Parameter(torch.full((action_size,), math.log(initial_std)))
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Gaussian, State]:
+        """Actions of all steps, means (n, time, action_size), and the last state."""
+        features, state = self.memory(inputs, state)
+        return Gaussian(self.mean(features), self.clamped_log_std), state
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Gaussian, State]:
+        """Actions of one step, means (n, action_size), and the state after it."""
+        features, state = self.memory.step(inputs, state)
+        return Gaussian(self.mean(features), self.clamped_log_std), state
+
+    @property
+    def clamped_log_std(self) -> Tensor:
+        """Logarithm of the standard deviation of actions, (action_size,)."""
+        return self.log_std.clamp(min=MIN_LOG_STD)
+
+
+@dataclass
+class Trial:
+    """Trials of n simulations, ready for learning, each (n, time, ...).
+
+    The steps that were made come first, without gaps between episodes.
+    """
+
+    inputs: Tensor
+    """What the network read."""
+    action: Tensor
+    """What it did."""
+    log_prob: Tensor
+    """Of the actions, when they were taken."""
+    reward: Tensor
+    """What it got; 0 after the end."""
+    mask: Tensor
+    """1 where a step was made that may be learnt from."""
+    phase: Tensor
+    """Share of the horizon of the episode that had passed."""
+
+    def select(self, index: Tensor) -> "Trial":
+        """Some of the trials."""
+        return Trial(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+class RecurrentRollout:
+    """A recurrent policy through the episodes of a trial.
+
+    Args:
+        network: the memory and the policy on it.
+        normalizer: of observations.
+        tasks: number of tasks.
+        copies: simulations of each.
+        explore: sample actions; False acts by the mean.
+        record: keep what `trial` needs.
+    """
+
+    def __init__(
+        self,
+        network: RecurrentPolicy,
+        normalizer: Normalizer,
+        tasks: int,
+        copies: int = 1,
+        explore: bool = True,
+        record: bool = False,
+    ) -> None:
+        self.network, self.normalizer = network, normalizer
+        self.explore, self.record = explore, record
+        self.grid = (tasks, copies)
+        n = tasks * copies
+        self.state = network.memory.initial(n)
+        self.last_action = torch.zeros(n, network.mean.out_features)
+        self.last_reward = torch.zeros(n)
+        self.read: list[Tensor] = []
+        self.scores: list[Tensor] = []
+        self.ran: list[Tensor] = []
+
+    @torch.no_grad()
+    def act(self, time_step: TimeStep) -> Tensor:
+        """Actions, (task, copy, action_size); the state goes on by one step."""
+        active = time_step.active.reshape(-1)
+        first = time_step.first.reshape(-1)
+        reward = torch.where(first, self.last_reward, time_step.reward.reshape(-1))
+        inputs = torch.cat(
+            [
+                self.normalizer(time_step.observation).flatten(0, 1),
+                self.last_action,
+                reward[:, None],
+                first[:, None].float(),
+            ],
+            -1,
+        )
+        actions, state = self.network.step(inputs, self.state)
+        noise = time_step.noise.flatten(0, 1)
+        action = actions.sample(noise) if self.explore else actions.mean
+        self.state = chosen(active, state, self.state)
+        self.last_action = torch.where(active[:, None], action, self.last_action)
+        if self.record:
+            self.read.append(inputs)
+            self.scores.append(actions.log_prob(action))
+            self.ran.append(active)
+        return action.view(*self.grid, -1)
+
+    def update(self, episodes: Episodes) -> None:
+        """Note the reward of each episode's last step, which no time step holds."""
+        last = (episodes.length - 1).clamp(min=0)[..., None]
+        self.last_reward = episodes.reward.gather(-1, last).reshape(-1)
+
+    def trial(self, episodes: list[Episodes]) -> Trial:
+        """What happened since it was made, with the same episodes in the same order.
+
+        A trial of which an episode diverged is left out as a whole: the advantages of
+        what came before follow from what came after.
+        """
+        steps = [int(e.length.max()) for e in episodes]
+
+        def joined(name: str) -> Tensor:
+            """(task, copy, horizon, ...) of each episode to (n, time, ...)."""
+            parts = [getattr(e, name) for e in episodes]
+            cut = [p.flatten(0, 1)[:, :s] for p, s in zip(parts, steps, strict=True)]
+            return torch.cat(cut, 1)
+
+        horizon = episodes[0].reward.shape[-1]
+        phase = torch.cat([torch.arange(s) / horizon for s in steps])
+        ran = torch.stack(self.ran, 1)
+        whole = ~torch.stack([e.diverged.flatten() for e in episodes]).any(0)
+        # A stable sort brings the steps that were made to the front, in order.
+        order = torch.argsort((~ran).byte(), dim=1, stable=True)
+
+        def packed(values: Tensor) -> Tensor:
+            index = order.view(*order.shape, *[1] * (values.ndim - 2))
+            return values.gather(1, index.expand(*order.shape, *values.shape[2:]))
+
+        return Trial(
+            inputs=packed(torch.stack(self.read, 1)),
+            action=packed(joined("action")),
+            log_prob=packed(torch.stack(self.scores, 1)),
+            reward=packed(joined("reward")),
+            mask=packed(joined("mask")) * whole[:, None],
+            phase=packed(phase.expand(len(ran), -1)),
+        )
+
+    def fixed(self, explore: bool) -> "FixedStatePolicy":
+        """The policy as it is now: every episode starts from the present state."""
+        return FixedStatePolicy(self, explore)
+
+
+class FixedStatePolicy:
+    """A recurrent policy whose every episode starts from the same state.
+
+    Args:
+        source: has the state of one simulation of each task.
+        explore: sample actions; False acts by the mean.
+    """
+
+    def __init__(self, source: RecurrentRollout, explore: bool) -> None:
+        self.source, self.explore = source, explore
+        self.state = source.state
+        self.last = (source.last_action, source.last_reward)
+        self.acting: RecurrentRollout | None = None
+
+    def act(self, time_step: TimeStep) -> Tensor:
+        """Actions, (task, copy, action_size)."""
+        if self.acting is None or bool(time_step.first.all()):
+            source = self.source
+            tasks, copies = time_step.reward.shape
+            acting = RecurrentRollout(
+                source.network, source.normalizer, tasks, copies, self.explore
+            )
+            acting.state = tuple(s.repeat_interleave(copies, 0) for s in self.state)
+            acting.last_action, acting.last_reward = (
+                value.repeat_interleave(copies, 0) for value in self.last
+            )
+            self.acting = acting
+        return self.acting.act(time_step)

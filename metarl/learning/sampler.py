@@ -1,0 +1,101 @@
+"""Training tasks and episodes for an agent, and the account of what they cost."""
+
+import time
+
+from torch import Tensor
+
+from metarl.environment.collect import collect
+from metarl.environment.environment import Environments
+from metarl.environment.episodes import Episodes, Policy
+from metarl.environment.family import TaskFamily
+from metarl.tasks.randomness import key
+from metarl.tasks.task import Task
+
+
+class Sampler:
+    """Gives an agent training tasks and episodes, and counts what they cost.
+
+    All randomness follows from the seed and the iteration, so there is nothing to
+    restore in a resumed run but the counts.
+
+    Args:
+        family: the task family.
+        seed: of tasks, initial states and exploration.
+        observe_task: whether the agent sees the task.
+        train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
+    """
+
+    def __init__(
+        self,
+        family: TaskFamily,
+        seed: int,
+        observe_task: bool = False,
+        train_tasks: int = 0,
+    ) -> None:
+        self.family = family
+        self.seed = seed
+        self.observe_task = observe_task
+        self.train_tasks = train_tasks
+        self.iteration = 0
+        self.drawn = 0
+        self.control_steps = 0
+        self.diverged = 0
+        self.seconds = 0.0
+        self._environments = Environments(family, observe_task)
+
+    def tasks(self, n: int) -> list[Task]:
+        """The next n tasks of the `train` split."""
+        start, self.drawn = self.drawn, self.drawn + n
+        return self.tasks_from(start, n)
+
+    def tasks_from(self, start: int, n: int) -> list[Task]:
+        """The n tasks of the `train` split from some place on; none counts as drawn."""
+        if not self.train_tasks:
+            return self.family.tasks("train", n, self.seed, start)
+        indices = [i % self.train_tasks for i in range(start, start + n)]
+        return [self.family.tasks("train", 1, self.seed, i)[0] for i in indices]
+
+    def collect(
+        self,
+        tasks: list[Task],
+        copies: int,
+        policy: Policy,
+        purpose: str,
+        noise_ids: Tensor | None = None,
+    ) -> Episodes:
+        """``copies`` episodes of each task.
+
+        Args:
+            tasks: the tasks.
+            copies: episodes of each.
+            policy: acts in all of them.
+            purpose: names this round of the iteration; another name, other noise.
+            noise_ids: a number for each task: the same number, the same noise.
+        """
+        began = time.perf_counter()
+        environment = self._environments(tasks, copies)
+        environment.set_noise_ids(noise_ids)
+        seed = key(self.seed, self.iteration, purpose)
+        episodes = collect(environment, policy, seed)
+        self.count(
+            episodes.control_steps,
+            time.perf_counter() - began,
+            int(episodes.diverged.sum()),
+        )
+        return episodes
+
+    def count(self, control_steps: int, seconds: float, diverged: int = 0) -> None:
+        """Add to the account of an iteration."""
+        self.control_steps += control_steps
+        self.seconds += seconds
+        self.diverged += diverged
+
+    def state(self) -> dict[str, int]:
+        """The counts, for a checkpoint."""
+        names = ("iteration", "drawn", "control_steps", "diverged")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state(self, plain: dict[str, int]) -> None:
+        """Take over what `state` returned."""
+        for name, value in plain.items():
+            setattr(self, name, value)

@@ -1,1 +1,0 @@
-"""Videos, plots and reports of what a run did."""

@@ -1,0 +1,263 @@
+"""MuJoCo's batch as a `Simulation`: on the CPU, in float64, bit for bit the same.
+
+    sim = MujocoBatch(family.models, family.space, tasks, substeps=5)
+    sim.qpos                  # (n, nq) float64, live: a write is the state
+    sim.sensordata            # (n, ...) live, with kinematics
+    sim.parameters["goal"]    # (n, 2): the value of each simulation's task
+
+`mujoco.batch.Batch` steps them on a C++ thread pool; the tensors share its memory.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mujoco.batch import DATA_FIELDS, Batch, SimulationError
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metarl.errors import InputError
+from metarl.simulation.engine import cores, mujoco
+from metarl.simulation.models import TaskModels
+from metarl.tasks.space import ParameterSpace
+from metarl.tasks.task import Task
+
+_ACCELERATION_STAGE = int(mujoco.mjtStage.mjSTAGE_ACC)
+_VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
+_NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
+_GROUPS = 6  # of geoms, MuJoCo's mjNGROUP
+_SIZES = (
+    *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ncam", "nlight"),
+    *("nmocap", "ntendon", "neq", "nsensor", "nsensordata", "nhistory", "nuserdata"),
+)
+# Bad positions, velocities and accelerations, which follow one another.
+_DIVERGED = slice(
+    int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1
+)
+
+
+class MujocoBatch:
+    """``len(tasks) * copies`` simulations, those of one task next to each other.
+
+    It keeps the contract of `metarl.simulation.protocol.Simulation`.
+
+    Args:
+        models: the compiled models of tasks.
+        space: that the tasks belong to.
+        tasks: the tasks.
+        copies: simulations of each task.
+        substeps: physics steps a control step.
+        kinematics: whether fields that follow from the state (xpos, sensordata, ...)
+            are current after a step. Without, steps are faster.
+        threads: threads of the pool; 0 takes all cores that this process may use.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(
+        self,
+        models: TaskModels,
+        space: ParameterSpace,
+        tasks: Sequence[Task],
+        copies: int = 1,
+        *,
+        substeps: int = 1,
+        kinematics: bool = True,
+        threads: int = 0,
+    ) -> None:
+        self.models = models
+        self.space = space
+        self.substeps = substeps
+        self.kinematics = kinematics
+        self.n = len(tasks) * copies
+        self.model = models.nominal
+        self._stage = _stage(self.model) if kinematics else _NO_STAGE
+        self.batch = Batch(
+            self.model, self.n, threads or cores(), persistent=kinematics
+        )
+        self._tensors: dict[str, Tensor] = {}
+        self.memory: dict[str, Tensor] = {}
+        self.parameters: dict[str, Tensor] = {}
+        self._held = [self.model] * self.n
+        self.tasks = [task for task in tasks for _ in range(copies)]
+        """The task of each simulation, as it is before its switch."""
+        self._renderer: mujoco.Renderer | None = None
+        self._failed = np.zeros(self.n, np.int64)
+        low, high = torch.from_numpy(self.model.actuator_ctrlrange.copy()).T
+        self.control_centre = (high + low) / 2
+        self.control_half = (high - low) / 2
+        self._key = 0 if self.model.nkey else -1
+        self._history = _resting_history(self.model) if self.model.nhistory else None
+        self.set_tasks(self.tasks)
+
+    def __getattr__(self, name: str) -> Tensor:
+        # Reached only for names that are not attributes: fields of MjData.
+        if name.startswith("_") or name not in DATA_FIELDS:
+            raise AttributeError(f"A simulation has no field {name!r}.")
+        if name not in self._tensors:
+            array = self.batch.bind(name).view()
+            array.flags.writeable = True  # torch knows no read-only tensors
+            self._tensors[name] = torch.from_numpy(array)
+        return self._tensors[name]
+
+    def sensor(self, name: str) -> Tensor:
+        """The live values of a sensor, (n, its size)."""
+        sensor = self.model.sensor(name)
+        start = int(sensor.adr[0])
+        return self.sensordata[:, start : start + int(sensor.dim[0])]
+
+    def jac(self, body: int, point: Tensor) -> tuple[Tensor, Tensor]:
+        """Jacobians of points fixed to a body, linear and angular, each (n, 3, nv)."""
+        linear, angular = self.batch.jac(body, point.numpy())
+        return torch.from_numpy(linear), torch.from_numpy(angular)
+
+    def ray(self, origin: Tensor, along: Tensor, groups: Sequence[int]) -> Tensor:
+        """Distances in m to what rays meet first, -1 for nothing, (n, rays)."""
+        stop = [int(group in groups) for group in range(_GROUPS)]
+        distance, _ = self.batch.ray(origin.numpy(), along.numpy(), geomgroup=stop)
+        return torch.from_numpy(distance)
+
+    def set_tasks(
+        self, tasks: Sequence[Task], ids: Sequence[int] | None = None
+    ) -> None:
+        """Let tasks rule the simulations ``ids`` (default: all) from now on.
+
+        Raises:
+            InputError: if a task's model has other sizes than the nominal one.
+        """
+        places = range(self.n) if ids is None else ids
+        columns = self.space.columns(tasks)
+        if ids is None:
+            self.parameters = columns
+        else:
+            at = torch.as_tensor(list(ids))
+            for name, column in columns.items():
+                self.parameters[name][at] = column
+        for place, task in zip(places, tasks, strict=True):
+            self.tasks[place] = task.before_switch
+            self._held[place] = self.models(task.before_switch)
+        try:
+            self.batch.set_models(self._held)
+        except mujoco.FatalError as error:
+            raise self._misfit() or error from error
+
+    def reset(self, mask: Tensor) -> None:
+        """Put simulations at the first keyframe or the defaults, before any noise."""
+        # Forwarding comes after the family wrote its own start: see `refresh`.
+        self.batch.reset(_rows(mask), keyframe=self._key, stage=_NO_STAGE)
+        if self._history is not None:
+            self.history[mask] = self._history
+        for tensor in self.memory.values():
+            tensor[mask] = 0
+
+    def refresh(self, mask: Tensor | None = None) -> None:
+        """Make the fields that follow from the state current after writes to it."""
+        if self.kinematics:
+            self.batch.forward(_rows(mask), stage=self._stage)
+
+    def step(self, active: Tensor | None = None) -> None:
+        """One control step of the active simulations (default: all)."""
+        try:
+            self.batch.step(_rows(active), nstep=self.substeps, stage=self._stage)
+        except SimulationError as error:  # the others ran to completion
+            self._failed[error.ids] += 1
+
+    def diverged(self) -> Tensor:
+        """How often each simulation has blown up or failed so far, (n,) int64."""
+        counted = self.batch.warning[:, _DIVERGED, 1].sum(1) + self._failed
+        return torch.from_numpy(counted).long()
+
+    def snapshot(self) -> Tensor:
+        """The full state of every simulation, (n, ...)."""
+        return torch.from_numpy(self.batch.state).clone()
+
+    def restore(self, state: Tensor) -> None:
+        """Take over what `snapshot` returned; `refresh` follows."""
+        self.batch.state[:] = state.numpy()
+
+    def remember(self, name: str, like: Tensor) -> Tensor:
+        """The family's memory ``name``, (n, ...), made of zeros on first use."""
+        if name not in self.memory:
+            self.memory[name] = torch.zeros_like(like)
+        return self.memory[name]
+
+    def render(
+        self, model: "mujoco.MjModel", camera: str | int, index: int = 0
+    ) -> NDArray[np.uint8]:
+        """A simulation as it is now, (360, 480, 3).
+
+        Args:
+            model: to draw: it may have other meshes, but positions mean the same in it.
+            camera: a camera of it, or -1 for a free one.
+            index: which simulation.
+        """
+        # A renderer draws the model that it was made with.
+        if self._renderer is None or self._renderer.model is not model:
+            self.close()
+            self._renderer = mujoco.Renderer(model, 360, 480)
+        data = mujoco.MjData(model)
+        for name in ("qpos", "mocap_pos", "mocap_quat"):
+            getattr(data, name)[:] = getattr(self, name)[index].numpy()
+        mujoco.mj_forward(model, data)
+        self._renderer.update_scene(data, camera=camera)
+        picture: NDArray[np.uint8] = self._renderer.render()
+        return picture
+
+    def close(self) -> None:
+        """Free what draws."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _misfit(self) -> InputError | None:
+        """What to say of a model that does not have the sizes of the nominal one."""
+        for task, model in zip(self.tasks, self._held, strict=True):
+            differing = [
+                f"{size} = {getattr(model, size)} instead of "
+                f"{getattr(self.model, size)}"
+                for size in _SIZES
+                if getattr(model, size) != getattr(self.model, size)
+            ]
+            if differing:
+                return InputError(
+                    f"The model of the task {task} has {', '.join(differing)}, unlike "
+                    f"the nominal model of {self.space.family}. All tasks must give "
+                    "the same sizes: build everything in all of them, and make what "
+                    "one has not tiny, massless or out of reach."
+                )
+        return None
+
+
+def _rows(mask: Tensor | None) -> NDArray[np.int64] | None:
+    """Indices of the simulations of a mask; None for all of them."""
+    if mask is None:
+        return None
+    rows: NDArray[np.int64] = mask.nonzero()[:, 0].numpy()
+    return rows
+
+
+def _stage(model: "mujoco.MjModel") -> int:
+    """How far to compute the fields that are derived from a state.
+
+    Forces and accelerations are those of the last physics step, unless a sensor reads
+    them: it must tell the same of a state that has just been reset or loaded.
+    """
+    needed = model.sensor_needstage == _ACCELERATION_STAGE
+    return _ACCELERATION_STAGE if needed.any() else _VELOCITY_STAGE
+
+
+def _resting_history(model: "mujoco.MjModel") -> Tensor:
+    """Buffers of delayed controls as if the first keyframe's had always been sent.
+
+    MuJoCo starts them at zero, which for a position servo is a command to go there.
+    """
+    data = mujoco.MjData(model)
+    if model.nkey:
+        mujoco.mj_resetDataKeyframe(model, data, 0)
+    for i in range(model.nu):
+        room = int(model.actuator_history[i, 0])
+        if room:
+            times = model.opt.timestep * np.arange(-room, 0)
+            values = np.full(room, data.ctrl[i])
+            mujoco.mj_initCtrlHistory(model, data, i, times, values)
+    return torch.from_numpy(data.history.copy())

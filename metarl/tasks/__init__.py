@@ -1,0 +1,1 @@
+"""What can vary: parameters, tasks, spaces and splits, keyed randomness."""

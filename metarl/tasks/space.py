@@ -1,0 +1,239 @@
+"""Parameter spaces, and the splits that draw tasks from them.
+
+    space = ParameterSpace("pendulum", {
+        "mass": Parameter(1.0, train=(0.5, 2.0), far=(2.0, 4.0), unit="kg"),
+    })
+    space.task(mass=1.7)                                # an exact task
+    space.draw("far", index=0, seed=0, duration=2.0)    # mass in (2, 4) kg
+
+Draws are keyed by (seed, split, index, parameter), so task i is the same task whatever
+the number of tasks, their order or the worker.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metarl.errors import InputError, unknown
+from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.randomness import Streams, key, mix
+from metarl.tasks.task import Switch, Task, short
+
+SPLITS = (
+    "train",
+    "interpolation",
+    "near",
+    "far",
+    "composition",
+    "structure",
+    "switch",
+)
+"""Every split that a family may have, in the order in which results are shown."""
+
+
+class ParameterSpace:
+    """The named parameters of a family, and the splits that they allow.
+
+    Args:
+        family: name of the family, for its tasks.
+        parameters: what varies, by name.
+        composition: the held-out corner of the train ranges: an interval or a tuple of
+            values for two or more parameters. Training never draws a task with all
+            of them in there, though it draws each of them alone.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        parameters: Mapping[str, Parameter | Choice],
+        composition: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.family = family
+        self.parameters = dict(parameters)
+        self.composition = dict(composition or {})
+        for name, parameter in self.parameters.items():
+            parameter.validate(name)
+        self._validate_composition()
+
+    def _validate_composition(self) -> None:
+        if self.composition and len(self.composition) < 2:
+            raise InputError("composition names two or more parameters.")
+        for name, part in self.composition.items():
+            if name not in self.parameters:
+                raise unknown("parameter in composition:", name, self.parameters)
+            parameter = self.parameters[name]
+            if not parameter.is_part(part):
+                raise InputError(
+                    f"composition[{name!r}]={part!r} must be a true part of "
+                    f"train={parameter.train!r}."
+                )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that these parameters allow."""
+        every = self.parameters.values()
+        allowed = {
+            "train": True,
+            "interpolation": True,
+            "near": any(p.shell("near") for p in every),
+            "far": any(p.shell("far") for p in every),
+            "composition": bool(self.composition),
+            "structure": any(p.shell("structure") for p in every),
+            "switch": bool(self._switching()),
+        }
+        return tuple(split for split in SPLITS if allowed[split])
+
+    def _switching(self) -> list[str]:
+        """Parameters of the dynamics that can change in mid-episode."""
+        return [
+            name
+            for name, p in self.parameters.items()
+            if p.switches and p.varies and not p.goal
+        ]
+
+    def task(self, **values: Any) -> Task:
+        """An exact task: the given values, and nominal ones for the rest.
+
+        Raises:
+            InputError: for an unknown name or a value out of bounds.
+        """
+        for name in values:
+            if name not in self.parameters:
+                raise unknown("parameter", name, self.parameters)
+        return Task(
+            self.family,
+            tuple(
+                (name, p.coerce(name, values.get(name, p.nominal)))
+                for name, p in self.parameters.items()
+            ),
+        )
+
+    def check(self, task: Task) -> Task:
+        """Return the task if it belongs to this space.
+
+        Raises:
+            InputError: naming the parameter, the value and the bound; or what a
+                switch changes, though it cannot change in mid-episode.
+        """
+        if task.family != self.family:
+            raise InputError(
+                f"A task of family {task.family!r} is no task of {self.family!r}."
+            )
+        checked = self.task(**dict(task.values))
+        if task.switch is not None:
+            after = self.task(**dict(task.switch.values))
+            if not (math.isfinite(task.switch.at) and task.switch.at >= 0):
+                raise InputError(f"Switch at {task.switch.at} s must be 0 or later.")
+            for name, p in self.parameters.items():
+                if (p.goal or not p.switches) and after[name] != checked[name]:
+                    raise InputError(
+                        f"A switch changes {name!r} from {short(checked[name])} to "
+                        f"{short(after[name])}, but "
+                        f"{'a goal' if p.goal else 'this'} stays for the whole episode."
+                    )
+            checked = replace(checked, switch=Switch(task.switch.at, after.values))
+        return checked
+
+    def draw(self, split: str, index: int, seed: int, duration: float) -> Task:
+        """Task ``index`` of a split under a seed.
+
+        Args:
+            split: one of `splits`.
+            index: any integer from 0.
+            seed: the seed that freezes the split.
+            duration: length of an episode in seconds, for the time of a switch.
+
+        Raises:
+            InputError: for a split that is unknown or that the family has not.
+        """
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        if split not in self.splits:
+            raise InputError(
+                f"Family {self.family!r} has no split {split!r}: no parameter allows "
+                f"it. It has: {', '.join(self.splits)}."
+            )
+        values = self._inside(split, index, seed)
+        if split in ("near", "far", "structure"):
+            for name in self._leaving(split, index, seed):
+                streams = _streams(seed, split, index, name, "outside")
+                parameter = self.parameters[name]
+                values[name] = parameter.draw(streams, parameter.shell(split))
+        elif split == "composition":
+            for name, part in self.composition.items():
+                streams = _streams(seed, split, index, name, "corner")
+                values[name] = self.parameters[name].draw_part(streams, part)
+        task = self.task(**values)
+        if split == "switch":
+            later = self._inside("switch, afterwards", index, seed)
+            changed = {name: later[name] for name in self._switching()}
+            unit = float(_streams(seed, split, index, "", "time").uniform())
+            after = self.task(**{**values, **changed})
+            at = (0.25 + 0.5 * unit) * duration
+            task = replace(task, switch=Switch(at, after.values))
+        return task
+
+    def _inside(self, split: str, index: int, seed: int) -> dict[str, Any]:
+        """Values inside the train ranges and outside their held-out corner."""
+        for attempt in range(1000):
+            values = {}
+            for name, p in self.parameters.items():
+                streams = _streams(seed, split, index, name, attempt)
+                values[name] = p.draw(streams, p.trained)
+            if not self.in_corner(values):
+                return values
+        raise InputError(f"The composition of {self.family!r} leaves no train task.")
+
+    def in_corner(self, values: Mapping[str, Any]) -> bool:
+        """Whether values lie in the corner that training never draws."""
+        return bool(self.composition) and all(
+            self.parameters[name].in_part(values[name], part)
+            for name, part in self.composition.items()
+        )
+
+    def _leaving(self, split: str, index: int, seed: int) -> list[str]:
+        """The parameters that leave the train ranges: each by a coin, at least one."""
+        able = [name for name, p in self.parameters.items() if p.shell(split)]
+        coins = _streams(seed, split, index, "", "leaving").uniform(len(able))[0]
+        chosen = [name for name, c in zip(able, coins.tolist(), strict=True) if c < 0.5]
+        return chosen or [able[int(coins.argmin())]]
+
+    def distance(self, task: Task) -> float:
+        """Distance from the train ranges: Euclidean, in train widths (0 inside).
+
+        A switch counts with the further of its two halves.
+        """
+        outside = (p.distance(task[name]) for name, p in self.parameters.items())
+        distance = math.hypot(*outside)
+        if task.switch is not None:
+            distance = max(distance, self.distance(task.after_switch))
+        return distance
+
+    def normalized(self, task: Task) -> Tensor:
+        """The task as a vector for an agent that may see it, (size,) float32."""
+        parts = [p.normalized(task[name]) for name, p in self.parameters.items()]
+        return torch.tensor([item for part in parts for item in part])
+
+    def columns(self, tasks: Sequence[Task]) -> dict[str, Tensor]:
+        """Values of every parameter as tensors, (n,) or (n, size) float64.
+
+        A choice of numbers gives these numbers; a choice of strings gives the index
+        into its `values`.
+        """
+        columns = {}
+        for name, p in self.parameters.items():
+            values = [task[name] for task in tasks]
+            if isinstance(p, Choice) and any(isinstance(v, str) for v in p.values):
+                values = [p.values.index(value) for value in values]
+            columns[name] = torch.tensor(values, dtype=torch.float64)
+        return columns
+
+
+def _streams(
+    seed: int, split: str, index: int, name: str, purpose: str | int
+) -> Streams:
+    return Streams(mix(key(seed, split, index, name, purpose)))

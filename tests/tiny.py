@@ -1,0 +1,27 @@
+"""How to make each agent small: its test size."""
+
+GRADIENT = {"tasks": 3, "episodes": 4, "hidden": (8,)}
+MEMORY = {"tasks": 3, "episodes": 2, "units": 8, "epochs": 1}
+METRIC = {"tasks": 3, "support": 2, "queries": 2, "hidden": (8,), "epochs": 1}
+PPO = {"simulations": 8, "rollout": 10, "pool": 5, "hidden": (8,)}
+CONFIGS = {
+    "maml": GRADIENT,
+    "fomaml": GRADIENT,
+    "meta-sgd": GRADIENT,
+    "promp": GRADIENT,
+    "reptile": GRADIENT,
+    "lstm-optimizer": {**GRADIENT, "units": 4},
+    "es-maml": {"pairs": 3, "trials": 4},
+    "hill-climb": {"pairs": 3, "trials": 3},
+    "rl2": MEMORY,
+    "mann": {**MEMORY, "slots": 4, "width": 3},
+    "metanet": {**GRADIENT, "units": 4, "key": 3},
+    **dict.fromkeys(("siamese", "matching", "relation", "prototypical"), METRIC),
+    "scratch": {"episodes": 2, "tuning_epochs": 1, "hidden": (8,)},
+    "finetune": {**PPO, "episodes": 2, "tuning_epochs": 1},
+    "finetune-climb": {**PPO, "trials": 3},
+    "randomized": PPO,
+    "oracle": PPO,
+    "random": {},
+}
+"""Config fields that make an agent's iteration and its adaptation cheap."""
