@@ -9,8 +9,7 @@ from typing import Any
 from metarl.environment.registry import absolute, find_family
 from metarl.errors import InputError
 from metarl.learning.agent import find_agent
-from metarl.runs.files import read_json
-from metarl.runs.folder import tuples
+from metarl.runs.folder import agent_settings, read_config, tuples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +45,8 @@ def defaults(family: str, agent: str, configured: dict[str, Any]) -> RunOptions:
         InputError: for an unknown name, or a value that there is no field for.
     """
     options = _options_class(find_family(family))
-    config = find_agent(agent).Config
+    kind = find_agent(agent)
+    config = kind.Config
     known = {field.name for field in dataclasses.fields(RunOptions)}
     if configured.get("family") not in (None, family, absolute(family)):
         # Switched off for a family whose observations have one scale; not for others.
@@ -63,8 +63,10 @@ def defaults(family: str, agent: str, configured: dict[str, Any]) -> RunOptions:
     made.__doc__ = RunOptions.__doc__
     return made(
         **{name: value for name, value in configured.items() if name in known},
-        family=_filled(options, configured.get("family_options")),
-        agent=_filled(config, configured.get("agent_config")),
+        family=_filled(options, tuples(configured.get("family_options") or {})),
+        agent=_filled(
+            config, agent_settings(kind, configured.get("agent_config") or {})
+        ),
     )
 
 
@@ -109,11 +111,7 @@ def config_file(arguments: list[str]) -> dict[str, Any]:
 
 
 def _read_config(file: str) -> dict[str, Any]:
-    config = read_json(file)
-    if not isinstance(config, dict):
-        raise InputError(f"{file} is not a run's config.")
-    if "normalise" in config:  # as metarl 0.1 wrote it
-        config["normalize_observations"] = config.pop("normalise")
+    config = read_config(file)
     for name, kind in _CONFIG_TYPES.items():
         if not isinstance(config.get(name, kind()), kind):
             raise InputError(
@@ -122,10 +120,10 @@ def _read_config(file: str) -> dict[str, Any]:
     return config
 
 
-def _filled(config_class: type, values: dict[str, Any] | None) -> Any:
+def _filled(config_class: type, values: dict[str, Any]) -> Any:
     """A config with some values taken from a file."""
     try:
-        return config_class(**tuples(values or {}))
+        return config_class(**values)
     except TypeError as error:
         raise InputError(f"--config: {error}.") from error
 

@@ -13,6 +13,7 @@ from metarl.errors import InputError
 from metarl.evaluation.results import Evaluation
 from metarl.runs.evaluate import read_evaluation
 from metarl.runs.files import read_json
+from metarl.runs.folder import read_config
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def read_record(folder: Path | str) -> Record:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} is not a run folder: it has no config.json.")
-    config = _read_object(folder / "config.json", ("family", "agent"))
+    config = read_config(folder / "config.json")
+    if not {"family", "agent"} <= config.keys():
+        raise InputError(f"{folder / 'config.json'} names no family or no agent.")
     system, evaluation = folder / "system.json", folder / "evaluation.json"
     reason = folder / "videos" / "MISSING.txt"
     return Record(

@@ -15,7 +15,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
@@ -31,6 +31,9 @@ from metarl.errors import InputError, RunError
 from metarl.learning.agent import Agent, find_agent
 from metarl.runs import checkpoint
 from metarl.runs.files import read_json, replacing, write_json
+
+FORMAT = "metarl-run/2"
+"""Of config.json."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +70,7 @@ class RunConfig:
         """
         family = make_family(self.family, **self.family_options)
         agent_class = find_agent(self.agent)
-        settings = tuples(self.agent_config)
-        for name, only in agent_class.retired_settings.items():
-            if settings.pop(name, only) != only:
-                raise InputError(
-                    f"Agent {self.agent!r}: {name}={self.agent_config[name]!r} is no "
-                    f"longer there; it is {only!r} now."
-                )
+        settings = agent_settings(agent_class, self.agent_config)
         try:
             config = agent_class.Config(**settings)
         except TypeError as error:
@@ -91,15 +88,39 @@ def tuples(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _upgraded(plain: Any) -> Any:
-    """A config as this version writes it, from one of any version.
+def read_config(path: Path | str) -> dict[str, Any]:
+    """What a config.json holds, in the names of this version.
 
-    Version 1, of metarl 0.1, has no format and an earlier name.
+    The first format, of metarl 0.1, does not name itself and has an earlier name.
+
+    Raises:
+        InputError: if it is missing, truncated, no config or of a later format.
     """
-    if isinstance(plain, dict) and "normalise" in plain:
-        plain = dict(plain)
+    plain = read_json(path)
+    if not isinstance(plain, dict):
+        raise InputError(f"{path} is not a config of metarl.")
+    kind = plain.pop("format", FORMAT)
+    if kind != FORMAT:
+        raise InputError(f"{path}: this metarl reads {FORMAT!r}, not {kind!r}.")
+    if "normalise" in plain:
         plain["normalize_observations"] = plain.pop("normalise")
     return plain
+
+
+def agent_settings(agent: type[Agent], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of an agent's config from JSON, without those that it no longer has.
+
+    Raises:
+        InputError: for one of these whose value no longer holds.
+    """
+    settings = tuples(dict(plain))
+    for name, only in agent.retired_settings.items():
+        if settings.pop(name, only) != only:
+            raise InputError(
+                f"{agent.__name__}: {name}={plain[name]!r} is no longer there; it is "
+                f"{only!r} now."
+            )
+    return settings
 
 
 class Run:
@@ -119,7 +140,7 @@ class Run:
                 f"{self.path} is not a run folder: it has no config.json. "
                 "`metarl train` makes one and prints its path."
             )
-        plain = _upgraded(read_json(self.path / "config.json"))
+        plain = read_config(self.path / "config.json")
         try:
             self.config = RunConfig(**plain)
         except TypeError as error:
@@ -146,7 +167,7 @@ class Run:
             )
             try:
                 path.mkdir(parents=True)
-                write_json(path / "config.json", dataclasses.asdict(config))
+                _write_config(path, config)
                 write_json(path / "system.json", system())
             except FileExistsError:
                 if path.is_dir():
@@ -172,7 +193,7 @@ class Run:
                 f"already, which is more than {steps:,}."
             )
         self.config = dataclasses.replace(self.config, steps=steps)
-        write_json(self.path / "config.json", dataclasses.asdict(self.config))
+        _write_config(self.path, self.config)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -255,6 +276,11 @@ class Run:
         with replacing(self.path / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return rows
+
+
+def _write_config(folder: Path, config: RunConfig) -> None:
+    plain = {"format": FORMAT, **dataclasses.asdict(config)}
+    write_json(folder / "config.json", plain)
 
 
 def as_run(run: Run | Path | str) -> Run:

@@ -324,7 +324,7 @@ def test_a_wrong_word_is_one_message(run_cli, tmp_path, arguments, said):
     ("text", "said"),
     [
         ('{"steps": 5', "config.json is not complete JSON"),
-        ("[1]", "config.json is not a run's config"),
+        ("[1]", "config.json is not a config of metarl"),
         ('{"agent_config": {"inner_rl": 1}}', "inner_rl"),
         ('{"family_options": {"horizn": 1}}', "horizn"),
         ('{"family_options": {"horizon": -3}}', "horizon=-3"),

@@ -461,3 +461,21 @@ def test_numbers_that_mean_nothing_are_refused(option, value, tmp_path):
     with pytest.raises(InputError, match=f"{option}="):
         metarl.train("point-goal", "maml", out=tmp_path, **{option: value})
     assert not any(tmp_path.iterdir())
+
+
+def test_a_config_of_the_first_format_is_read(tmp_path):
+    options = {"steps": 1, "out": tmp_path, "quiet": True, "agent_config": TINY}
+    run = metarl.train("point-goal", "maml", **options)
+    path = run.path / "config.json"
+    plain = json.loads(path.read_text())
+    assert plain.pop("format") == "metarl-run/2"
+    plain["normalise"] = plain.pop("normalize_observations")
+    path.write_text(json.dumps(plain))
+    assert Run(run.path).config == run.config
+
+
+def test_a_config_of_a_later_format_is_refused(tmp_path):
+    plain = {"format": "metarl-run/9", "family": "point-goal", "agent": "maml"}
+    (tmp_path / "config.json").write_text(json.dumps(plain))
+    with pytest.raises(InputError, match=r"config.json: .*'metarl-run/9'"):
+        Run(tmp_path)
