@@ -29,5 +29,6 @@ def plugin() -> dict[str, dict[str, str]]:
             "random": "metarl.agents.random:Random",
             "randomized": "metarl.agents.baselines:Randomized",
             "oracle": "metarl.agents.baselines:Oracle",
+            "oracle-in-range": "metarl.agents.baselines:OracleInRange",
         }
     }

@@ -22,6 +22,7 @@ CONFIGS = {
     "finetune-climb": {**PPO, "trials": 3},
     "randomized": PPO,
     "oracle": PPO,
+    "oracle-in-range": PPO,
     "random": {},
 }
 """Config fields that make an agent's iteration and its adaptation cheap."""
