@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what a name is, for type checkers and editors
     from metarl.evaluation.results import Evaluation as Evaluation
     from metarl.learning.agent import Agent as Agent
     from metarl.render.run_video import video as video
+    from metarl.reports.compare import compare as compare
     from metarl.reports.report import report as report
     from metarl.runs.evaluate import evaluate as evaluate
     from metarl.runs.folder import (
@@ -90,6 +91,7 @@ _HOMES = {
     "StableBaselinesEnv": "metarl.environment.sb3",
     "Task": "metarl.tasks.task",
     "TaskFamily": "metarl.environment.family",
+    "compare": "metarl.reports.compare",
     "evaluate": "metarl.runs.evaluate",
     "load": "metarl.runs.folder",
     "make_family": "metarl.environment.registry",

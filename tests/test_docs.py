@@ -27,8 +27,9 @@ STUDIES = {
     "reference": ["--families", "point-goal"],
 }
 """Options that make their quick size smaller still."""
-NOT_HERE = ("demo", "doctor", "--help", "play")
-"""Commands that other tests run: they take minutes, or look at the whole machine."""
+NOT_HERE = ("demo", "doctor", "--help", "play", "compare")
+"""Commands that other tests run: they take minutes, look at the whole machine, or take
+runs of two agents."""
 
 
 def quoted():

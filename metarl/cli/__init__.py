@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "meta-train an agent on a family",
     "resume": "go on with a run that was stopped",
     "evaluate": "measure how fast a run adapts to held-out tasks",
+    "compare": "compare evaluated runs in pairs, on the same tasks",
     "video": "record a run before and after adaptation",
     "play": "set a task's parameters in the browser and watch a run adapt",
     "report": "one HTML page about one or more runs",

@@ -1,0 +1,82 @@
+"""Paired comparisons of runs, read from their folders: no agent or family is loaded."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metarl.errors import InputError
+from metarl.evaluation import compare as pairs
+from metarl.evaluation.compare import Comparison
+from metarl.evaluation.results import Evaluation
+from metarl.reports.records import read_record, variants
+from metarl.runs.folder import Run, as_run
+
+COLUMNS = (
+    *("first", "second", "split", "episodes", "tasks", "difference", "low", "high"),
+    *("probability_of_improvement", "p_value"),
+)
+
+
+def compare(
+    runs: Sequence[Run | Path | str],
+    measure: str = "return",
+    *,
+    against: str | None = None,
+    splits: Sequence[str] = (),
+) -> list[Comparison]:
+    """Paired comparisons of the agents of several runs of one family.
+
+    Runs of one agent that differ in the seed only are taken together.
+
+    Args:
+        runs: runs or their folders, evaluated on the same tasks.
+        measure: "return", "success" or a metric of the family; larger is better.
+        against: compare all others with the agent of this name only.
+        splits: which; default: all that were evaluated.
+
+    Raises:
+        InputError: for a run that was not evaluated, and what
+            `metarl.evaluation.compare.compare` raises.
+    """
+    records = [read_record(as_run(run).path) for run in runs]
+    groups: dict[str, list[Evaluation]] = {}
+    for name, record in zip(variants(records), records, strict=True):
+        if record.evaluation is None:
+            raise InputError(
+                f"{record.folder} was not evaluated. Run {record.command('evaluate')}"
+            )
+        groups.setdefault(name, []).append(record.evaluation)
+    return pairs.compare(groups, measure, against=against, splits=splits)
+
+
+def print_comparisons(rows: Sequence[Comparison], measure: str) -> None:
+    """Print comparisons as a table in the terminal."""
+    table = Table("split", "episodes", "first", "second")
+    for column in (f"{measure}: first - second", "first is better", "p", ""):
+        table.add_column(column)
+    for row in rows:
+        value, low, high = row.difference
+        table.add_row(
+            row.split,
+            f"{row.episodes:g}",
+            *map(escape, (row.first, row.second)),
+            escape(f"{value:.3g} [{low:.3g}, {high:.3g}]"),
+            f"{row.improvement:.0%}",
+            f"{row.p_value:.2g}",
+            "apart" if row.apart else "",
+        )
+    Console().print(table)
+
+
+def write_csv(rows: Sequence[Comparison]) -> None:
+    """Print comparisons as CSV, a header first."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(COLUMNS)
+    for row in rows:
+        about = (row.first, row.second, row.split, row.episodes, row.tasks)
+        writer.writerow([*about, *row.difference, row.improvement, row.p_value])
