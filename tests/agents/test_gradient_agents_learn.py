@@ -11,11 +11,11 @@ from metarl.evaluation.statistics import interval
 @pytest.mark.parametrize(
     ("agent", "steps"),
     [
-        ("meta-sgd", 400_000),
-        ("promp", 800_000),
-        ("reptile", 800_000),
-        ("lstm-optimizer", 400_000),
-        ("metanet", 400_000),
+        ("meta-sgd", 200_000),
+        ("promp", 400_000),
+        ("reptile", 400_000),
+        ("lstm-optimizer", 200_000),
+        ("metanet", 200_000),
     ],
 )
 def test_by_default_twenty_episodes_find_a_new_goal(agent, steps, tmp_path):
