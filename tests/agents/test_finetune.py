@@ -66,8 +66,10 @@ def test_before_its_first_update_finetune_explores_around_the_randomized_policy(
 ):
     adaptation = finetune.adaptation(3)
     observation = torch.randn(3, 3, 2, generator=torch.Generator().manual_seed(0))
-    told = finetune.observation_normalizer()(observation)
-    mean = finetune.policy.get_distribution(told.flatten(0, 1)).mode().view(3, 3, 2)
+    normalized = finetune.observation_normalizer()(observation)
+    mean = (
+        finetune.policy.get_distribution(normalized.flatten(0, 1)).mode().view(3, 3, 2)
+    )
     torch.testing.assert_close(adaptation.actors.actions(observation).mean, mean)
     torch.testing.assert_close(
         adaptation.actors.log_std, finetune.policy.log_std.expand(3, -1)
@@ -123,9 +125,9 @@ def test_climbing_tries_the_pivot_and_a_perturbation_in_each_other_episode(
     adaptation = climb.adaptation(3)
     episodes = collect(world, adaptation, seed=0)
     start = actor(climb.policy)
-    told = climb.observation_normalizer()(episodes.observation)
+    normalized = climb.observation_normalizer()(episodes.observation)
     with torch.no_grad():
-        unperturbed = start(told)
+        unperturbed = start(normalized)
     gap = (episodes.action - unperturbed).abs().amax((-1, -2))
     assert (gap[:, 0] < 1e-5).all()
     assert (gap[:, 1:] > 1e-2).all()

@@ -89,8 +89,8 @@ def external(every):
 def test_it_writes_and_reads_every_few_steps_and_shows_it_at_once():
     memory, inputs = external(every=3)
     state, found, content = memory.initial(2), [], []
-    for told in inputs.unbind(1):
-        features, state = memory(told[:, None], state)
+    for now in inputs.unbind(1):
+        features, state = memory(now[:, None], state)
         found.append(features[:, 0, 5:])
         content.append(state[3])
     assert [bool(c.any()) for c in content] == [False, False] + [True] * 5
@@ -106,8 +106,8 @@ def test_steps_may_be_told_at_once_or_one_by_one(every):
     memory, inputs = external(every)
     whole, last = memory(inputs, memory.initial(2))
     state, steps = memory.initial(2), []
-    for told in inputs.unbind(1):
-        features, state = memory(told[:, None], state)
+    for now in inputs.unbind(1):
+        features, state = memory(now[:, None], state)
         steps.append(features)
     torch.testing.assert_close(torch.cat(steps, 1), whole)
     torch.testing.assert_close(state, last)

@@ -188,9 +188,11 @@ def test_a_robot_whose_episodes_all_blew_up_is_unknown(family):
     transition = torch.randn(2, 2, 6, agent.encoder.bank.transition.shape[-1])
     mask = torch.ones(2, 2, 6)
     mask[1] = 0
-    told = agent.conditioned(Support(transition, mask), 2)
-    assert told.known.tolist() == [1, 0]
-    assert (told.embedding[0] != 0).any() and (told.embedding[1] == 0).all()
+    conditioned = agent.conditioned(Support(transition, mask), 2)
+    assert conditioned.known.tolist() == [1, 0]
+    assert (conditioned.embedding[0] != 0).any() and (
+        conditioned.embedding[1] == 0
+    ).all()
 
 
 def test_tasks_that_come_again_are_not_told_apart_from_themselves(family):
@@ -214,8 +216,8 @@ def test_without_support_nothing_is_claimed(family):
     support = transitions(
         collect(Environment(family, family.tasks("far", 3), 2), policy, 0), PLAIN, 6
     )
-    told = agent.conditioned(support, 3)
-    assert (told.known == 1).all() and (told.embedding != 0).any()
+    conditioned = agent.conditioned(support, 3)
+    assert (conditioned.known == 1).all() and (conditioned.embedding != 0).any()
     # The embedding is a mean of the bank's prototypes, whatever the robot does.
     known = embed(
         agent.encoder.learnt, agent.encoder.normalizer, agent.encoder.bank.filled()
@@ -223,8 +225,8 @@ def test_without_support_nothing_is_claimed(family):
     prototypes = known.mean(1)
     prototypes = (prototypes - prototypes.mean(0)) / prototypes.std(0, correction=0)
     low, high = prototypes.amin(0), prototypes.amax(0)
-    assert (told.embedding >= low - 1e-5).all()
-    assert (told.embedding <= high + 1e-5).all()
+    assert (conditioned.embedding >= low - 1e-5).all()
+    assert (conditioned.embedding <= high + 1e-5).all()
 
 
 def test_it_explores_widely_as_long_as_it_knows_nothing(family):
@@ -243,11 +245,11 @@ def test_it_explores_widely_as_long_as_it_knows_nothing(family):
 def test_likelihoods_are_those_of_the_noise_that_was_made(family):
     agent = make(Prototypical, family)
     agent.parameters["log_std"].fill_(math.log(0.5))
-    told = torch.zeros(2, 2 + SMALL.embedding + 1)
-    told[1, -1] = 1  # the second knows its task
+    conditioned = torch.zeros(2, 2 + SMALL.embedding + 1)
+    conditioned[1, -1] = 1  # the second knows its task
     action = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    found, learnt = likelihood(agent.parameters, told, action, explore_std=2.0)
-    mean = gaussian(agent.parameters, told).mean
+    found, learnt = likelihood(agent.parameters, conditioned, action, explore_std=2.0)
+    mean = gaussian(agent.parameters, conditioned).mean
     for row, std in enumerate((2.0, 0.5)):
         normal = torch.distributions.Normal(mean[row], std)
         torch.testing.assert_close(found[row], normal.log_prob(action[row]).sum())
@@ -380,11 +382,11 @@ def test_the_policy_learns_from_both_kinds_of_episodes(paid, family):
     sampler.collect = collected
     sampler.iteration += 1
     generator = torch_generator(0, "somewhere")
-    told = torch.randn(200, 2 + SMALL.embedding + 1, generator=generator)
-    told[:, -1] = float(paid == "query")
-    before = gaussian(agent.parameters, told).mean[:, 0].mean()
+    conditioned = torch.randn(200, 2 + SMALL.embedding + 1, generator=generator)
+    conditioned[:, -1] = float(paid == "query")
+    before = gaussian(agent.parameters, conditioned).mean[:, 0].mean()
     agent.train_step(sampler)
-    after = gaussian(agent.parameters, told).mean[:, 0].mean()
+    after = gaussian(agent.parameters, conditioned).mean[:, 0].mean()
     assert after > before + 0.005
 
 

@@ -53,11 +53,13 @@ def test_all_tasks_act_in_one_batch_as_each_would_alone(family, world):
     together = Actors(adaptation.policies, moments).actions(observation).mean
     assert together.shape == (3, 4, 2)
     for task, policy in enumerate(adaptation.policies):
-        told = (observation[task] - moments.mean) / moments.variance.sqrt()
-        alone = policy.get_distribution(told).mode()
+        normalized = (observation[task] - moments.mean) / moments.variance.sqrt()
+        alone = policy.get_distribution(normalized).mode()
         torch.testing.assert_close(together[task], alone, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(critic(policy)(told), policy.predict_values(told))
-        torch.testing.assert_close(actor(policy)(told), alone)
+        torch.testing.assert_close(
+            critic(policy)(normalized), policy.predict_values(normalized)
+        )
+        torch.testing.assert_close(actor(policy)(normalized), alone)
 
 
 def test_an_update_of_one_task_changes_its_policy_and_no_other(family, world):
@@ -143,11 +145,11 @@ def test_ppo_is_lent_what_stable_baselines_would_have_collected(
         moments = Normalizer.of(
             scales.observation.mean[task], scales.observation.variance[task]
         )
-        told = moments(episodes.observation[task])
+        normalized = moments(episodes.observation[task])
         final = moments(episodes.final_observation[task])
         reward = episodes.reward[task] / scales.returns.variance[task].sqrt()
         done = 0
-        for copy in range(told.shape[0]):
+        for copy in range(normalized.shape[0]):
             length = int(episodes.length[task, copy])
             buffer = RolloutBuffer(
                 length,
@@ -160,13 +162,13 @@ def test_ppo_is_lent_what_stable_baselines_would_have_collected(
                 for t in range(length):
                     action = episodes.action[task, copy, t : t + 1]
                     value, score, _ = policy.evaluate_actions(
-                        told[copy, t : t + 1], action
+                        normalized[copy, t : t + 1], action
                     )
                     paid = reward[copy, t]
                     if t == length - 1 and not episodes.terminated[task, copy]:
                         paid = paid + 0.99 * policy.predict_values(final[copy][None])[0]
                     buffer.add(
-                        told[copy, t].numpy(),
+                        normalized[copy, t].numpy(),
                         action.numpy(),
                         paid.numpy(),
                         np.array([t == 0]),
@@ -184,7 +186,7 @@ def test_ppo_is_lent_what_stable_baselines_would_have_collected(
                     columns[name][rows], theirs, rtol=1e-4, atol=1e-4
                 )
             ours = columns["observations"][rows]
-            torch.testing.assert_close(ours, told[copy, :length])
+            torch.testing.assert_close(ours, normalized[copy, :length])
         assert done == len(columns["returns"])
 
 
