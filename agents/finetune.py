@@ -11,20 +11,20 @@ same adaptation from another start. Observations stay normalized as in training.
 """
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from metarl.agents.baselines import PPOConfig, Randomized
+from metarl.agents.baselines import Randomized, stable_baselines3_names
 from metarl.agents.es_maml import ESAdaptation
 from metarl.agents.hill_climb import climbed, perturbations
 from metarl.agents.tuning import (
     PPOAdaptation,
     PPOAdaptationConfig,
     Scales,
-    actor,
     batched,
     new_policy,
     stacked,
@@ -33,6 +33,7 @@ from metarl.environment.episodes import TimeStep
 from metarl.learning.networks import Parameters
 from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import flatten
+from metarl.learning.ppo import PPOConfig
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,16 @@ class Finetune(Randomized):
         twin = self.snapshot()
         layers = (*self.family.spec[:2], self.config.hidden, self.config.initial_std)
         policies = [new_policy(*layers, seed=0) for _ in range(tasks)]
+        weights = twin.model.state_dict()
+        names = stable_baselines3_names(len(self.config.hidden))
         for policy in policies:
-            policy.load_state_dict(twin.policy.state_dict())
+            policy.load_state_dict({names[n]: t for n, t in weights.items()})
             with torch.no_grad():
                 policy.log_std.clamp_(min=math.log(self.config.tuning_std))
         # The value network has learnt returns in these units.
-        tensors, _ = self.state()
-        variance = tensors.get("statistics/return/var", torch.ones(())).float()
-        scales = Scales(
-            twin.observation_normalizer(), Normalizer.of(torch.zeros(()), variance)
-        )
+        returns = self.learner.scale.returns
+        variance = returns.variance[0].float() if returns.count else torch.ones(())
+        scales = Scales(twin.observed, Normalizer.of(torch.zeros(()), variance))
         return PPOAdaptation(self.config, self.seed, policies, scales, deployed=twin)
 
 
@@ -100,8 +101,8 @@ class Climber:
         self.episodes_per_update = int(agent.config.trials)
         self.trained_steps = 2  # as `hill-climb`, although nothing was trained for it
         self.sigma = agent.config.inner_sigma
-        self.statistics = agent.observation_normalizer()
-        self.network = actor(agent.policy)
+        self.statistics = deepcopy(agent.observed)
+        self.network = deepcopy(agent.model.actor)
         self.weights = stacked([self.network])
         self.start = flatten(self.weights)
 

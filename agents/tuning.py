@@ -5,9 +5,12 @@ policy, loss and optimizer) learns from them. All tasks act in one batch.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -16,10 +19,10 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from metarl.agents.baselines import architecture, refusing_nan, seeded
 from metarl.environment.collect import one_torch_thread
 from metarl.environment.episodes import Episodes, Policy, TimeStep, concatenate
 from metarl.environment.gymnasium import action_space, observation_space
+from metarl.errors import RunError
 from metarl.learning import estimators
 from metarl.learning.distributions import Gaussian
 from metarl.learning.networks import Parameters
@@ -45,6 +48,39 @@ class PPOAdaptationConfig:
     """Discount factor."""
     gae_lambda: float = 0.95
     """Lambda of the generalized advantage estimates."""
+
+
+def architecture(hidden: tuple[int, ...], initial_std: float) -> dict[str, Any]:
+    """Arguments that make a policy of Stable-Baselines3."""
+    return {
+        "net_arch": list(hidden),
+        "activation_fn": torch.nn.ELU,
+        "log_std_init": float(np.log(initial_std)),
+    }
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators, for code that knows no other, and put them back."""
+    before = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed % 2**63)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
+@contextmanager
+def refusing_nan() -> Iterator[None]:
+    """Say in metarl's words what torch's distributions say of a policy of NaN."""
+    try:
+        yield
+    except ValueError as error:
+        if "nan" not in str(error).lower():
+            raise
+        raise RunError("The policy is NaN. A smaller step size may help.") from error
 
 
 def new_policy(

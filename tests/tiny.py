@@ -4,6 +4,7 @@ GRADIENT = {"tasks": 3, "episodes": 4, "hidden": (8,)}
 MEMORY = {"tasks": 3, "episodes": 2, "units": 8, "epochs": 1}
 METRIC = {"tasks": 3, "support": 2, "queries": 2, "hidden": (8,), "epochs": 1}
 PPO = {"simulations": 8, "rollout": 10, "pool": 5, "hidden": (8,)}
+HISTORY = {**PPO, "window": 3, "encoder_units": 6, "latent": 2}
 CONFIGS = {
     "maml": GRADIENT,
     "fomaml": GRADIENT,
@@ -15,6 +16,10 @@ CONFIGS = {
     "hill-climb": {"pairs": 3, "trials": 3},
     "rl2": MEMORY,
     "mann": {**MEMORY, "slots": 4, "width": 3},
+    "history": HISTORY,
+    "rma": {**HISTORY, "estimator_hidden": (6,)},
+    "student": HISTORY,
+    "sysid": {**HISTORY, "estimator_hidden": (6,)},
     "metanet": {**GRADIENT, "units": 4, "key": 3},
     **dict.fromkeys(("siamese", "matching", "relation", "prototypical"), METRIC),
     "scratch": {"episodes": 2, "tuning_epochs": 1, "hidden": (8,)},

@@ -82,8 +82,8 @@ class Agent(abc.ABC):
     Config: ClassVar[type]
     """Its hyper-parameters: a frozen dataclass with a default for each."""
     kind: ClassVar[str] = ""
-    """How it adapts: "gradient", "fast-weights", "memory", "metric", "evolutionary", or
-    "baseline"."""
+    """How it adapts: "gradient", "fast-weights", "memory", "history", "metric",
+    "evolutionary", or "baseline"."""
     observes_task: bool = False
     """Whether it observes the task (the oracle)."""
     trains: bool = True
@@ -94,13 +94,17 @@ class Agent(abc.ABC):
     retired_settings: ClassVar[Mapping[str, Any]] = {}
     """Fields that its config had in earlier versions, with the only value that still
     holds: a run of then is read if it has that value."""
+    earlier_settings: ClassVar[Mapping[str, Any]] = {}
+    """Fields that its config did not have in earlier versions, with what holds for a run
+    of then: one whose config has all other fields."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
         known = dataclasses.is_dataclass(config)  # one of a plug-in may be anything
         for field in dataclasses.fields(config) if known else ():
             value = getattr(config, field.name)
-            if type(field.default) is int and value < min(field.default, 1):
-                raise InputError(f"{field.name}={value} must be 1 or more.")
+            least = field.metadata.get("least", 1)
+            if type(field.default) is int and value < min(field.default, least):
+                raise InputError(f"{field.name}={value} must be {least} or more.")
         self.family = family
         self.config = config
         self.seed = seed
@@ -130,6 +134,10 @@ class Agent(abc.ABC):
     @abc.abstractmethod
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+
+    def from_earlier(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A checkpoint's tensors by today's names, whichever version wrote it."""
+        return tensors
 
     def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All of it, for a checkpoint: its state and its normalizer."""

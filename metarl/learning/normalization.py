@@ -67,6 +67,11 @@ class Normalizer(nn.Module):
         made.mean, made.square = mean, 2 * variance
         return made
 
+    def begin(self, observation: Tensor) -> None:
+        """Take the first observations into account, (n, size); later ones are not."""
+        if not self.count:
+            self.update(observation, torch.ones_like(observation[:, 0]))
+
     @property
     def variance(self) -> Tensor:
         """Of the observations so far, (size,)."""

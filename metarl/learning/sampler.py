@@ -23,6 +23,7 @@ class Sampler:
         seed: of tasks, initial states and exploration.
         observe_task: whether the agent sees the task.
         train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
+        steps: control steps that the training is to take; 0 if nobody knows.
     """
 
     def __init__(
@@ -31,17 +32,24 @@ class Sampler:
         seed: int,
         observe_task: bool = False,
         train_tasks: int = 0,
+        steps: int = 0,
     ) -> None:
         self.family = family
         self.seed = seed
         self.observe_task = observe_task
         self.train_tasks = train_tasks
+        self.steps = steps
         self.iteration = 0
         self.drawn = 0
         self.control_steps = 0
         self.diverged = 0
         self.seconds = 0.0
         self._environments = Environments(family, observe_task)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training's control steps that were made; 0 if nobody knows."""
+        return self.control_steps / self.steps if self.steps else 0.0
 
     def tasks(self, n: int) -> list[Task]:
         """The next n tasks of the `train` split."""

@@ -242,6 +242,7 @@ class Run:
                 f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
                 f"not of a {agent.name}."
             )
+        tensors = agent.from_earlier(tensors)
         for name, own in agent.save()[0].items():
             if name not in tensors or tensors[name].shape != own.shape:
                 held = tuple(tensors[name].shape) if name in tensors else "missing"

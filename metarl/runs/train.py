@@ -147,7 +147,13 @@ def _refuse_nonsense(checkpoint_seconds: float, **counts: int) -> None:
 
 
 def _sampler(config: RunConfig, agent: Agent) -> Sampler:
-    return Sampler(agent.family, config.seed, agent.observes_task, config.train_tasks)
+    return Sampler(
+        agent.family,
+        config.seed,
+        agent.observes_task,
+        config.train_tasks,
+        config.steps,
+    )
 
 
 def _fresh(run: Run) -> tuple[Agent, Sampler]:

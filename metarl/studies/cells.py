@@ -19,7 +19,15 @@ from metarl.evaluation.results import Evaluation, Point
 from metarl.learning.agent import find_agent
 from metarl.runs.files import read_json, write_json
 
-KINDS = ("gradient", "fast-weights", "memory", "metric", "evolutionary", "baseline")
+KINDS = (
+    "gradient",
+    "fast-weights",
+    "memory",
+    "history",
+    "metric",
+    "evolutionary",
+    "baseline",
+)
 """Classes of agents in the order in which they are shown; others follow."""
 REFERENCES = ("randomized", "oracle")
 """Run first: they place the others between 0 and 1."""

@@ -14,6 +14,7 @@ COLOURS = {
     "gradient": "#4480C0",
     "fast-weights": "#44AACC",
     "memory": "#2A9648",
+    "history": "#D0603A",
     "metric": "#B0509A",
     "evolutionary": "#CCA133",
     "baseline": "#8A8F98",

@@ -4,8 +4,9 @@ import pytest
 from carts import BLOWING, Cart
 
 from metarl import Parameter
-from metarl.agents.baselines import Oracle, PPOConfig, Randomized
+from metarl.agents.baselines import Oracle, Randomized
 from metarl.environment.registry import make_family
+from metarl.learning.ppo import PPOConfig
 from metarl.learning.sampler import Sampler
 
 
@@ -57,11 +58,8 @@ def test_robots_that_blow_up_are_counted():
         BLOWING["physics"], PPOConfig(simulations=4, rollout=3, hidden=(4,)), 0
     )
     sampler = Sampler(agent.family, 0)
-    face = None
     for _ in range(8):
         agent.train_step(sampler)
-        face = agent._ppo.env.unwrapped
-        assert face.diverged == 0  # it was added to the account
         sampler.iteration += 1
     assert sampler.diverged > 0
 

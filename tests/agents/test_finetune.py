@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from metarl.agents.baselines import PPOConfig, Randomized
+from metarl.agents.baselines import Randomized
 from metarl.agents.finetune import Finetune, FinetuneClimb
-from metarl.agents.tuning import actor
 from metarl.environment.collect import collect
 from metarl.environment.environment import Environment
 from metarl.environment.registry import make_family
+from metarl.learning.ppo import PPOConfig
 from metarl.learning.sampler import Sampler
 
 PPO = {"simulations": 8, "rollout": 12, "pool": 5, "hidden": (8,)}
@@ -66,13 +66,10 @@ def test_before_its_first_update_finetune_explores_around_the_randomized_policy(
 ):
     adaptation = finetune.adaptation(3)
     observation = torch.randn(3, 3, 2, generator=torch.Generator().manual_seed(0))
-    normalized = finetune.observation_normalizer()(observation)
-    mean = (
-        finetune.policy.get_distribution(normalized.flatten(0, 1)).mode().view(3, 3, 2)
-    )
+    mean = finetune.model.actor(finetune.observed(observation))
     torch.testing.assert_close(adaptation.actors.actions(observation).mean, mean)
     torch.testing.assert_close(
-        adaptation.actors.log_std, finetune.policy.log_std.expand(3, -1)
+        adaptation.actors.log_std, finetune.model.log_std.expand(3, -1)
     )
 
 
@@ -87,27 +84,25 @@ def test_finetune_explores_no_less_than_it_is_told(finetune):
 
 
 def test_finetune_learns_on_the_robot_and_the_agent_stays(finetune, world):
-    before = {n: p.clone() for n, p in finetune.policy.state_dict().items()}
-    mean = finetune.running.mean.copy()
+    before = {n: p.clone() for n, p in finetune.model.state_dict().items()}
+    mean = finetune.observed.mean.clone()
     adaptation = finetune.adaptation(3)
     first = collect(world, adaptation.policy(), seed=1)
     adaptation.update(collect(world, adaptation, seed=0))
     assert adaptation.updates == 1
-    assert torch.equal(
-        adaptation.scales.observation.mean, finetune.observation_normalizer().mean
-    )
+    assert torch.equal(adaptation.scales.observation.mean, finetune.observed.mean)
     second = collect(world, adaptation.policy(), seed=1)
     assert not torch.equal(first.action, second.action)
     assert not torch.equal(second.action[0, 0, 0], second.action[1, 0, 0])
-    for name, tensor in finetune.policy.state_dict().items():
+    for name, tensor in finetune.model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    assert (finetune.running.mean == mean).all()
+    assert torch.equal(finetune.observed.mean, mean)
 
 
 def test_finetune_counts_rewards_in_the_units_of_training(finetune):
-    robots = finetune._ppo.env
+    returns = finetune.learner.scale.returns
     scales = finetune.adaptation(1).scales
-    assert float(scales.returns.variance) == pytest.approx(float(robots.ret_rms.var))
+    assert float(scales.returns.variance) == pytest.approx(float(returns.variance))
     assert float(scales.returns.variance) != 1.0
 
 
@@ -124,8 +119,8 @@ def test_climbing_tries_the_pivot_and_a_perturbation_in_each_other_episode(
 ):
     adaptation = climb.adaptation(3)
     episodes = collect(world, adaptation, seed=0)
-    start = actor(climb.policy)
-    normalized = climb.observation_normalizer()(episodes.observation)
+    start = climb.model.actor
+    normalized = climb.observed(episodes.observation)
     with torch.no_grad():
         unperturbed = start(normalized)
     gap = (episodes.action - unperturbed).abs().amax((-1, -2))
