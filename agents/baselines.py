@@ -20,6 +20,7 @@ from metarl.environment.family import TaskFamily
 from metarl.learning.agent import Adaptation, Agent, Metrics, NoAdaptation
 from metarl.learning.normalization import Normalizer
 from metarl.learning.on_policy import PPOLearner
+from metarl.learning.optimization import load_module, module_tensors
 from metarl.learning.ppo import ActorCritic, PPOConfig, layers
 from metarl.learning.sampler import Sampler
 from metarl.tasks.randomness import key
@@ -90,10 +91,12 @@ class Randomized(Agent):
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Policy, statistics, and what training goes on from."""
         tensors, plain = self.learner.state()
+        tensors |= module_tensors(self.model, "policy")
         return tensors | self.observed.tensors("statistics/observation"), plain
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over a policy; the simulations are made again when training goes on."""
+        load_module(self.model, tensors, "policy")
         self.observed.load(tensors, "statistics/observation")
         self.learner.load_state(tensors, plain)
 

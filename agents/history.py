@@ -29,6 +29,7 @@ from metarl.learning.history import (
 )
 from metarl.learning.normalization import Normalizer
 from metarl.learning.on_policy import PPOLearner
+from metarl.learning.optimization import load_module, module_tensors
 from metarl.learning.ppo import ActorCritic, PPOConfig, layers
 from metarl.learning.sampler import Sampler
 from metarl.tasks.randomness import key
@@ -114,11 +115,13 @@ class HistoryAgent(Agent):
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Networks, statistics, and what training goes on from."""
         tensors, plain = self.learner.state()
+        tensors |= module_tensors(self.model, "policy")
         tensors |= self.observed.tensors("statistics/observation")
         return tensors | {"history": self.history.steps.clone()}, plain
 
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+        load_module(self.model, tensors, "policy")
         self.observed.load(tensors, "statistics/observation")
         self.learner.load_state(tensors, plain)
         self.history.steps = tensors["history"].clone()

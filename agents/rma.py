@@ -23,7 +23,12 @@ from metarl.learning.agent import Adaptation, Agent, Metrics, NoAdaptation
 from metarl.learning.history import History, HistoryPolicy
 from metarl.learning.normalization import Normalizer
 from metarl.learning.on_policy import PPOLearner
-from metarl.learning.optimization import adam_tensors, load_adam
+from metarl.learning.optimization import (
+    adam_tensors,
+    load_adam,
+    load_module,
+    module_tensors,
+)
 from metarl.learning.ppo import ActorCritic, PPOConfig, layers, minibatches
 from metarl.learning.rollouts import Rollout
 from metarl.learning.sampler import Sampler
@@ -193,8 +198,8 @@ class RMA(Agent):
         """Networks, statistics, phase, and what training goes on from."""
         tensors, plain = self.learner.state()
         tensors |= self.observed.tensors("statistics/observation")
-        weights = self.estimator.state_dict().items()
-        tensors |= {f"estimator/{n}": t.clone() for n, t in weights}
+        tensors |= module_tensors(self.model, "policy")
+        tensors |= module_tensors(self.estimator, "estimator")
         tensors |= adam_tensors(self.optimizer, "estimator_adam")
         tensors["history"] = self.history.steps.clone()
         return tensors, plain | {"phase": self.phase}
@@ -203,13 +208,8 @@ class RMA(Agent):
         """Take over what `state` returned."""
         self.observed.load(tensors, "statistics/observation")
         self.learner.load_state(tensors, plain)
-        self.estimator.load_state_dict(
-            {
-                name.removeprefix("estimator/"): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("estimator/")
-            }
-        )
+        load_module(self.model, tensors, "policy")
+        load_module(self.estimator, tensors, "estimator")
         load_adam(self.optimizer, tensors, "estimator_adam")
         self.history.steps = tensors["history"].clone()
         self.phase = plain["phase"]

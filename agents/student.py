@@ -27,7 +27,12 @@ from metarl.learning.agent import Adaptation, Agent, Metrics, NoAdaptation
 from metarl.learning.history import History, HistoryPolicy
 from metarl.learning.normalization import Normalizer
 from metarl.learning.on_policy import PPOLearner
-from metarl.learning.optimization import adam_tensors, load_adam
+from metarl.learning.optimization import (
+    adam_tensors,
+    load_adam,
+    load_module,
+    module_tensors,
+)
 from metarl.learning.ppo import ActorCritic, layers, minibatches
 from metarl.learning.sampler import Sampler
 from metarl.tasks.randomness import key, torch_generator
@@ -189,10 +194,9 @@ class Student(Agent):
         """Networks, statistics, phase, and what training goes on from."""
         tensors, plain = self.learner.state()
         tensors |= self.observed.tensors("statistics/observation")
-        if self.phase < 3:  # later it is the learner's policy
-            weights = self.student.actor.state_dict().items()
-            tensors |= {f"student/{n}": t.clone() for n, t in weights}
-            tensors |= adam_tensors(self.imitation, "imitation_adam")
+        tensors |= module_tensors(self.teacher, "teacher")
+        tensors |= module_tensors(self.student, "student")
+        tensors |= adam_tensors(self.imitation, "imitation_adam")
         tensors["history"] = self.history.steps.clone()
         return tensors, plain | {"phase": self.phase}
 
@@ -202,12 +206,7 @@ class Student(Agent):
         self.learner.take_over(self.student if self.phase == 3 else self.teacher)
         self.observed.load(tensors, "statistics/observation")
         self.learner.load_state(tensors, plain)
-        if self.phase < 3:
-            weights = {
-                name.removeprefix("student/"): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("student/")
-            }
-            self.student.actor.load_state_dict(weights)
-            load_adam(self.imitation, tensors, "imitation_adam")
+        load_module(self.teacher, tensors, "teacher")
+        load_module(self.student, tensors, "student")
+        load_adam(self.imitation, tensors, "imitation_adam")
         self.history.steps = tensors["history"].clone()

@@ -212,22 +212,31 @@ def test_the_installed_wheel_does_everything_from_another_folder(wheel, tmp_path
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def metarl(*arguments):
-        return run("-m", "metarl", *arguments)
+    def metarl(*commands):
+        """Run commands one after the other: a process takes seconds to import torch."""
+        words = [[str(word) for word in command] for command in commands]
+        code = "import sys; from metarl.cli import main; "
+        return run("-c", f"{code}sys.exit(any(main(words) for words in {words!r}))")
 
     where = "import metarl, metarl.envs; print(metarl.__file__, metarl.envs.__file__)"
     assert all(place.startswith(str(site)) for place in run("-c", where).split())
-    assert "arm-lift" in metarl("list", "families")
-    assert "point-goal-maml" in metarl("list", "checkpoints")
-    metarl("new", "family", "my_robot")
-    metarl("check", "my_robot.py:MyRobot", "--no-speed")
+    assert "arm-lift" in run("-m", "metarl", "list", "families")
     size = ["--steps", "100", "--agent.tasks", "2", "--agent.episodes", "2"]
     size += ["--family.horizon", "10"]
-    metarl("train", "my_robot.py:MyRobot", "maml", *size)
+    out = metarl(
+        ["list", "checkpoints"],
+        ["new", "family", "my_robot"],
+        ["check", "my_robot.py:MyRobot", "--no-speed"],
+        ["train", "my_robot.py:MyRobot", "maml", *size],
+    )
+    assert "point-goal-maml" in out
     (path,) = (desk / "runs/MyRobot/maml").iterdir()
-    metarl("evaluate", path, "--splits", "far", "--tasks", "2", "--episodes", "2")
+    evaluation = ["--splits", "far", "--tasks", "2", "--episodes", "2"]
+    metarl(["evaluate", path, *evaluation], ["report", path])
+    assert (path / "report.html").is_file()
     if not why_no_gl():
-        metarl("video", path, "--after", "0,2", "--growing", "--size", "64x48")
+        shape = ["--growing", "--size", "64x48"]
+        metarl(["video", path, "--after", "0,2", *shape])
         assert (path / "videos" / "far-0-growing.mp4").is_file()
         serving = f"""
 from metarl.cli.play_server import Server
@@ -236,10 +245,10 @@ with Server(Run({str(path)!r})) as server:
     print(server.session.state()["title"])
 """
         assert run("-c", serving).strip() == "maml on MyRobot"
-    metarl("report", path)
-    assert (path / "report.html").is_file()
     some = ["--families", "point-goal", "--agents", "maml", "--seeds", "0"]
-    metarl("leaderboard", "--quick", *some)
-    metarl("tune", "--quick", "--family", "point-goal", "--agent", "maml")
-    metarl("headroom", "--quick", "--family", "point-goal")
+    metarl(
+        ["leaderboard", "--quick", *some],
+        ["tune", "--quick", "--family", "point-goal", "--agent", "maml"],
+        ["headroom", "--quick", "--family", "point-goal"],
+    )
     assert not (desk / "MUJOCO_LOG.TXT").exists()

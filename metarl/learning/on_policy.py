@@ -4,7 +4,7 @@
     rollout = learner.collect(act, sampler, pool)
     metrics = learner.update(rollout, actor_inputs, critic_inputs, sampler)
 
-It holds all that training goes on from: weights, Adam, simulations, reward scale.
+It holds all that training goes on from: model, Adam, simulations, reward scale.
 """
 
 import time
@@ -157,9 +157,8 @@ class PPOLearner:
         return metrics
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights, and what training goes on from, as tensors and JSON values."""
-        tensors = {f"policy/{n}": t.clone() for n, t in self.model.state_dict().items()}
-        tensors |= adam_tensors(self.optimizer)
+        """What training goes on from but the model's weights: tensors, JSON values."""
+        tensors = adam_tensors(self.optimizer)
         plain: dict[str, Any] = {"learning_rate": self.learning_rate}
         simulated = self.rollouts.state() if self.rollouts else self._awaiting
         if simulated is None:
@@ -171,13 +170,6 @@ class PPOLearner:
 
     def load_state(self, tensors: Mapping[str, Tensor], plain: dict[str, Any]) -> None:
         """Take over what `state` returned; simulations are made when it goes on."""
-        self.model.load_state_dict(
-            {
-                name.removeprefix("policy/"): tensor
-                for name, tensor in tensors.items()
-                if name.startswith("policy/")
-            }
-        )
         self.learning_rate = plain["learning_rate"]
         self.rollouts, self._awaiting = None, None
         load_adam(self.optimizer, tensors)

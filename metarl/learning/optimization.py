@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Tree = Mapping[str, Any]
 """Tensors by name, or groups of them by name."""
@@ -128,6 +128,18 @@ def backtrack(
         if new_loss < loss and kl <= max_kl:
             return point, new_loss, kl
     return start, loss, 0.0
+
+
+def module_tensors(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """Copies of a module's weights, for a checkpoint: ``prefix/0.weight``, ..."""
+    return {f"{prefix}/{n}": t.clone() for n, t in module.state_dict().items()}
+
+
+def load_module(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Take over what `module_tensors` returned, among others."""
+    start = f"{prefix}/"
+    own = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+    module.load_state_dict(own)
 
 
 def adam_tensors(

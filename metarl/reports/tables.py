@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from metarl.environment.family import TaskFamily
@@ -59,13 +61,30 @@ def ranges(parameter: Parameter | Choice) -> list[str]:
 def print_evaluation(results: Evaluation) -> None:
     """Print the return at every budget: interquartile mean and 95 % interval.
 
-    Also prints success and the family's metrics, as means over tasks.
+    Also prints success and the family's metrics, as means over tasks: as many as the
+    terminal is wide enough for.
     """
     first = next(iter(results.splits.values())).points[0]
-    metrics = list(first.metrics)
-    table = Table("split", "episodes", "robot time [s]", "return (IQM)", "success")
-    for metric in metrics:
-        table.add_column(escape(metric.replace("_", " ")))
+    metrics, console = list(first.metrics), Console()
+    table = _evaluation_table(results, metrics)
+    unbound = console.options.update(max_width=10_000)
+    while metrics and Measurement.get(console, unbound, table).maximum > console.width:
+        metrics.pop()
+        table = _evaluation_table(results, metrics)
+    console.print(table)
+    if results.protocol.success:
+        console.print(f"success: {escape(results.protocol.success)}")
+    if left := list(first.metrics)[len(metrics) :]:
+        console.print(f"In evaluation.json and the report, too: {', '.join(left)}")
+
+
+def _evaluation_table(results: Evaluation, metrics: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    names = [metric.replace("_", " ") for metric in metrics]
+    for column in ("split", "episodes", "robot time [s]", "return (IQM)", "success"):
+        table.add_column(escape(column), no_wrap=True)
+    for name in names:
+        table.add_column(escape(name), no_wrap=True)
     for name, split in results.splits.items():
         for point in split.points:
             value = interval(point.returns)
@@ -77,10 +96,7 @@ def print_evaluation(results: Evaluation) -> None:
                 _mean(point.measure("success"), ".0%"),
                 *(_mean(point.measure(metric), ".3g") for metric in metrics),
             )
-    console = Console()
-    console.print(table)
-    if results.protocol.success:
-        console.print(f"success: {escape(results.protocol.success)}")
+    return table
 
 
 def markdown_table(

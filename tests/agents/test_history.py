@@ -148,6 +148,8 @@ def test_every_phase_resumes_to_the_same_bits(name, progress, family):
     whole = agent.state()
 
     resumed = kind(family, kind.Config(**CONFIGS[name]), 0)
+    for own, fresh in resumed.save()[0].items():  # which a run's folder asks for
+        assert tensors[own].shape == fresh.shape
     again = Sampler(family, 0, steps=sampler.steps)
     resumed.load_state(tensors, plain)
     again.load_state(counts)
