@@ -13,11 +13,13 @@ and stand still in evaluation. The step size follows the KL divergence of the up
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metarl.environment.episodes import TimeStep
 from metarl.environment.family import TaskFamily
+from metarl.errors import InputError
 from metarl.learning.agent import Adaptation, Agent, Metrics, NoAdaptation
+from metarl.learning.networks import Parameters
 from metarl.learning.normalization import Normalizer
 from metarl.learning.on_policy import PPOLearner
 from metarl.learning.optimization import load_module, module_tensors
@@ -46,8 +48,8 @@ class Randomized(Agent):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(seed, "initial policy") % 2**63)
             self.model = ActorCritic(
-                layers((size, *config.hidden, action_size), last_gain=0.01),
-                layers((size, *config.hidden, 1), last_gain=1.0),
+                layers((size, *config.hidden, action_size), 0.01, config.activation),
+                layers((size, *config.hidden, 1), 1.0, config.activation),
                 action_size,
                 config.initial_std,
             )
@@ -87,6 +89,19 @@ class Randomized(Agent):
     def from_earlier(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Policies that were trained by Stable-Baselines3 are read."""
         return from_stable_baselines3(tensors, len(self.config.hidden))
+
+    def policy_parameters(self) -> tuple[Parameters, Normalizer]:
+        """The policy as gradient-based and evolutionary agents have theirs."""
+        if self.config.activation != "tanh" and self.config.hidden:
+            raise InputError(
+                f"The policy of this {self.name} has ELU between its layers. Train one "
+                "to start from with --agent.activation tanh."
+            )
+        given = {"log_std": self.model.log_std}
+        linear = [part for part in self.model.actor if isinstance(part, nn.Linear)]
+        for layer, part in enumerate(linear):
+            given |= {f"weight{layer}": part.weight.mT, f"bias{layer}": part.bias}
+        return given, self.observed
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Policy, statistics, and what training goes on from."""

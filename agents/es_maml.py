@@ -29,11 +29,13 @@ from metarl.environment.episodes import (
     returns_with_diverged_as_worst,
 )
 from metarl.environment.family import TaskFamily
+from metarl.errors import InputError
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.networks import network, network_parameters
 from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import adam_tensors, descend, load_adam
 from metarl.learning.sampler import Sampler
+from metarl.learning.warm_start import take_policy
 from metarl.tasks.randomness import torch_generator
 
 
@@ -59,6 +61,8 @@ class ESMAMLConfig:
     """Step size of the outer Adam."""
     hidden: tuple[int, ...] = ()
     """Units of the policy's hidden layers; none is a linear policy."""
+    squash: bool = True
+    """Actions are the tanh of the network's output; without, they are clipped."""
 
 
 @dataclass
@@ -70,9 +74,11 @@ class VectorPolicy:
     shapes: dict[str, torch.Size]
     """Of the network's tensors, in the vector's order."""
     normalizer: Normalizer
+    squash: bool = True
+    """Whether actions are the tanh of the network's output."""
 
     def act(self, time_step: TimeStep) -> Tensor:
-        """Actions, the tanh of the network's output, (task, copy, action_size)."""
+        """Actions, (task, copy, action_size)."""
         lead = self.vectors.shape[:-1]
         parts = self.vectors.split([s.numel() for s in self.shapes.values()], -1)
         parameters = {
@@ -80,7 +86,8 @@ class VectorPolicy:
             for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
         }
         observation = self.normalizer(time_step.observation)
-        return torch.tanh(network(parameters, observation[..., None, :])).squeeze(-2)
+        action = network(parameters, observation[..., None, :]).squeeze(-2)
+        return torch.tanh(action) if self.squash else action
 
 
 class ESMAML(Agent):
@@ -100,6 +107,19 @@ class ESMAML(Agent):
         self.start = torch.cat([p.reshape(-1) for p in parameters.values()])
         self.statistics = Normalizer(observation_size)
         self.optimizer = self._adam()
+
+    def warm_start(self, source: Agent) -> None:
+        """Begin from the mean actions of `randomized`, which no tanh bounds.
+
+        Raises:
+            InputError: if it cannot.
+        """
+        if self.config.squash:
+            raise InputError("To start from another run, pass --agent.no-squash.")
+        sizes = [shape.numel() for shape in self.shapes.values()]
+        parts = zip(self.shapes.items(), self.start.split(sizes), strict=True)
+        start = {name: part.view(shape) for (name, shape), part in parts}
+        take_policy(self, source, start, self.statistics)
 
     # -- the adaptation operator: what HillClimb replaces --------------------------
 
@@ -147,7 +167,8 @@ class ESMAML(Agent):
 
     def policy(self, vectors: Tensor) -> VectorPolicy:
         """Policies of (task, copy or 1, parameters) vectors."""
-        return VectorPolicy(vectors, self.shapes, self.statistics)
+        normalizer, squash = self.statistics, self.config.squash
+        return VectorPolicy(vectors, self.shapes, normalizer, squash)
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Perturb, adapt and evaluate all pairs, then one step of the start."""

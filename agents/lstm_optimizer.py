@@ -48,6 +48,7 @@ from metarl.learning.policy_gradient import Batch, make_batch, surrogate
 from metarl.learning.proximal import proximal_steps
 from metarl.learning.sampler import Sampler
 from metarl.learning.step_adaptation import StepAdaptation
+from metarl.learning.warm_start import take_policy
 from metarl.tasks.randomness import torch_generator
 
 SMALLEST = 10.0
@@ -178,6 +179,10 @@ class LSTMOptimizer(Agent):
             },
         }
         self.optimizer = self.adam()
+
+    def warm_start(self, source: Agent) -> None:
+        """Begin from the policy of `randomized`."""
+        take_policy(self, source, self.learnt["start"], self.normalizer)
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Collect and adapt on a batch of tasks, then several outer steps."""

@@ -49,6 +49,7 @@ from metarl.learning.policy_gradient import (
 )
 from metarl.learning.sampler import Sampler
 from metarl.learning.step_adaptation import StepAdaptation
+from metarl.learning.warm_start import take_policy
 from metarl.tasks.randomness import torch_generator
 
 
@@ -110,6 +111,10 @@ class MAML(Agent):
             config.initial_std,
         )
         self.learnt: Learnt = {"start": start}
+
+    def warm_start(self, source: Agent) -> None:
+        """Begin from the policy of `randomized`."""
+        take_policy(self, source, self.learnt["start"], self.normalizer)
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Collect and adapt on a batch of tasks, then one outer step."""

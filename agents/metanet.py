@@ -60,6 +60,7 @@ from metarl.learning.policy_gradient import Batch, make_batch, surrogate
 from metarl.learning.proximal import proximal_steps
 from metarl.learning.sampler import Sampler
 from metarl.learning.step_adaptation import StepAdaptation
+from metarl.learning.warm_start import take_policy
 from metarl.tasks.randomness import torch_generator
 
 
@@ -204,6 +205,10 @@ class MetaNet(Agent):
             "sharpness": {"log": torch.tensor(math.log(config.sharpness))},
         }
         self.optimizer = self.adam()
+
+    def warm_start(self, source: Agent) -> None:
+        """Begin from the policy of `randomized`."""
+        take_policy(self, source, self.learnt["start"], self.normalizer)
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Fill the memories of a batch of tasks, then several outer steps."""

@@ -39,6 +39,7 @@ from metarl.learning.policy_gradient import Batch, make_batch, policy_gradient
 from metarl.learning.proximal import proximal_steps
 from metarl.learning.sampler import Sampler
 from metarl.learning.step_adaptation import StepAdaptation
+from metarl.learning.warm_start import take_policy
 from metarl.tasks.randomness import torch_generator
 
 
@@ -94,6 +95,10 @@ class ProMP(Agent):
         )
         self.learnt: Learnt = {"start": start}
         self.optimizer = self.adam()
+
+    def warm_start(self, source: Agent) -> None:
+        """Begin from the policy of `randomized`."""
+        take_policy(self, source, self.learnt["start"], self.normalizer)
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Collect and adapt on a batch of tasks, then several outer steps."""

@@ -42,6 +42,7 @@ from metarl.learning.policy_gradient import Batch, make_batch
 from metarl.learning.ppo import clipped_surrogate
 from metarl.learning.sampler import Sampler
 from metarl.learning.step_adaptation import StepAdaptation
+from metarl.learning.warm_start import take_policy
 from metarl.tasks.randomness import torch_generator
 
 
@@ -107,6 +108,10 @@ class Reptile(Agent):
             config.initial_std,
         )
         self.learnt: Learnt = {"start": start}
+
+    def warm_start(self, source: Agent) -> None:
+        """Begin from the policy of `randomized`."""
+        take_policy(self, source, self.learnt["start"], self.normalizer)
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """Learn a batch of tasks from the start, then move it towards the ends."""

@@ -27,6 +27,8 @@ class RunOptions:
     """Train on so many distinct tasks; 0: ever new ones."""
     normalize_observations: bool = True
     """Normalize observations by running statistics, unless they have one scale."""
+    init: str = ""
+    """Start from the policy of the run in this folder; its steps count in --steps."""
     out: Path = Path("runs")
     """Folder that holds all runs."""
     checkpoint_seconds: float = 60.0
@@ -88,6 +90,7 @@ _CONFIG_TYPES: dict[str, type] = {
     "steps": int,
     "train_tasks": int,
     "normalize_observations": bool,
+    "init": str,
     "family_options": dict,
     "agent_config": dict,
 }

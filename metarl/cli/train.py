@@ -54,6 +54,7 @@ def train(arguments: list[str]) -> int:
         normalize_observations=chosen.normalize_observations,
         family_options=options.changed(chosen.family),
         agent_config=options.changed(chosen.agent),
+        init=chosen.init,
         command=shlex.join(["metarl", "train", *arguments]),
     )
     print(f"Trained. Run folder: {run.path}")

@@ -18,6 +18,7 @@ from metarl.environment.episodes import Episodes, Policy, TimeStep
 from metarl.environment.family import TaskFamily
 from metarl.environment.registry import find
 from metarl.errors import InputError
+from metarl.learning.networks import Parameters
 from metarl.learning.normalization import Normalizer
 from metarl.learning.sampler import Sampler
 
@@ -95,8 +96,8 @@ class Agent(abc.ABC):
     """Fields that its config had in earlier versions, with the only value that still
     holds: a run of then is read if it has that value."""
     earlier_settings: ClassVar[Mapping[str, Any]] = {}
-    """Fields that its config did not have in earlier versions, with what holds for a run
-    of then: one whose config has all other fields."""
+    """Fields that its config did not have in earlier versions, with the values of a run
+    of then, whose config has all other fields."""
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
         known = dataclasses.is_dataclass(config)  # one of a plug-in may be anything
@@ -126,6 +127,22 @@ class Agent(abc.ABC):
     @abc.abstractmethod
     def adaptation(self, tasks: int) -> Adaptation:
         """A fresh adaptation to ``tasks`` unknown tasks at a time."""
+
+    def warm_start(self, source: "Agent") -> None:
+        """Begin from the policy of a trained agent, in place of a random one.
+
+        Raises:
+            InputError: if it cannot.
+        """
+        raise InputError(f"{self.name} cannot start from the run of another agent.")
+
+    def policy_parameters(self) -> tuple[Parameters, Normalizer]:
+        """Its policy for others to start from, and what normalizes observations.
+
+        Raises:
+            InputError: if it has none that they could.
+        """
+        raise InputError(f"No other agent can start from a run of {self.name}.")
 
     @abc.abstractmethod
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

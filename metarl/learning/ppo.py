@@ -17,6 +17,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,8 @@ class PPOConfig:
     """Minibatches a pass."""
     hidden: tuple[int, ...] = (128, 128, 64)
     """Units of the hidden layers of policy and value networks."""
+    activation: Literal["elu", "tanh"] = "elu"
+    """Between the layers; gradient-based agents can only start from tanh: `--init`."""
     initial_std: float = 1.0
     """Standard deviation of the first policy's exploration."""
     discount: float = 0.99
@@ -131,20 +134,26 @@ class ActorCritic(nn.Module):
         return value
 
 
-def layers(sizes: Sequence[int], last_gain: float = math.sqrt(2)) -> nn.Sequential:
-    """A network with ELU between its layers and orthogonal weights.
+def layers(
+    sizes: Sequence[int],
+    last_gain: float = math.sqrt(2),
+    activation: Literal["elu", "tanh"] = "elu",
+) -> nn.Sequential:
+    """A network with orthogonal weights.
 
     Args:
         sizes: units of each layer, the inputs first.
         last_gain: gain of the last layer's weights; the others have sqrt(2).
+        activation: between the layers.
     """
+    between = {"elu": nn.ELU, "tanh": nn.Tanh}[activation]
     modules: list[nn.Module] = []
     for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         layer = nn.Linear(inputs, outputs)
         last = index == len(sizes) - 2
         nn.init.orthogonal_(layer.weight, last_gain if last else math.sqrt(2))
         nn.init.zeros_(layer.bias)
-        modules += [layer] if last else [layer, nn.ELU()]
+        modules += [layer] if last else [layer, between()]
     return nn.Sequential(*modules)
 
 

@@ -59,6 +59,8 @@ class RunConfig:
 
     A run that was trained holds all of them.
     """
+    init: str = ""
+    """Folder of the run whose policy it starts from, if any."""
     command: str = ""
     """The command that started the run."""
 
@@ -108,7 +110,10 @@ def read_config(path: Path | str) -> dict[str, Any]:
 
 
 def agent_settings(agent: type[Agent], plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of an agent's config from JSON, without those that it no longer has.
+    """Fields of an agent's config from JSON, as this version has them.
+
+    Fields that it no longer has are left out. A config that lacks nothing but fields
+    that came later is of an earlier run, and gets their values of then.
 
     Raises:
         InputError: for one of these whose value no longer holds.
@@ -120,6 +125,10 @@ def agent_settings(agent: type[Agent], plain: Mapping[str, Any]) -> dict[str, An
                 f"{agent.__name__}: {name}={plain[name]!r} is no longer there; it is "
                 f"{only!r} now."
             )
+    if earlier := agent.earlier_settings:
+        names = {field.name for field in dataclasses.fields(agent.Config)}
+        if names == settings.keys() | earlier.keys():
+            settings = {**earlier, **settings}
     return settings
 
 

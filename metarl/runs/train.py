@@ -43,6 +43,7 @@ def train(
     normalize_observations: bool = True,
     family_options: dict[str, Any] | None = None,
     agent_config: dict[str, Any] | None = None,
+    init: Path | str = "",
     command: str = "",
     reuse: bool = False,
     checkpoint_seconds: float = 60.0,
@@ -62,6 +63,8 @@ def train(
             by itself or they have one scale already.
         family_options: arguments of the family.
         agent_config: fields of the agent's config.
+        init: folder of a run whose policy the agent starts from, and whose control
+            steps count in ``steps``.
         command: what a person typed, for the record.
         reuse: if ``out`` holds this run or its beginning, go on with it.
         checkpoint_seconds: time between checkpoints.
@@ -84,6 +87,7 @@ def train(
         train_tasks,
         family_options=family_options or {},
         agent_config=agent_config or {},
+        init=str(Path(init).resolve()) if init else "",
         command=command,
     )
     world, built = config.build()  # a wrong name or option leaves no folder behind
@@ -97,6 +101,8 @@ def train(
         # Written in full, so that another default of a later version changes nothing.
         agent_config=dataclasses.asdict(built.config),
     )
+    built.normalizer.enabled = config.normalize_observations
+    _warm_start(config, built, _sampler(config, built))
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
     run = Run.create(config, out)
@@ -158,7 +164,31 @@ def _sampler(config: RunConfig, agent: Agent) -> Sampler:
 
 def _fresh(run: Run) -> tuple[Agent, Sampler]:
     _, agent = run.config.build()
-    return agent, _sampler(run.config, agent)
+    sampler = _sampler(run.config, agent)
+    _warm_start(run.config, agent, sampler)
+    return agent, sampler
+
+
+def _warm_start(config: RunConfig, agent: Agent, sampler: Sampler) -> None:
+    """Let an agent start from another run's policy, at the cost of that run."""
+    if not config.init:
+        return
+    source = Run(config.init)
+    family, trained, state = source.load()
+    if absolute(source.config.family) != config.family or (
+        family.options != agent.family.options
+    ):
+        raise InputError(
+            f"--init {source.path} was trained on {source.config.family} "
+            f"{source.config.family_options or ''}, not on the same family."
+        )
+    agent.warm_start(trained)
+    sampler.control_steps = state["sampler"]["control_steps"]
+    if sampler.control_steps >= config.steps:
+        raise InputError(
+            f"--init {source.path} took {sampler.control_steps:,} control steps, which "
+            f"count: --steps {config.steps} leaves none to train."
+        )
 
 
 def _loop(
