@@ -97,8 +97,9 @@ class Randomized(Agent):
                 f"The policy of this {self.name} has ELU between its layers. Train one "
                 "to start from with --agent.activation tanh."
             )
-        given = {"log_std": self.model.log_std}
-        linear = [part for part in self.model.actor if isinstance(part, nn.Linear)]
+        given: Parameters = {"log_std": self.model.log_std}
+        parts = self.model.actor.children()
+        linear = [part for part in parts if isinstance(part, nn.Linear)]
         for layer, part in enumerate(linear):
             given |= {f"weight{layer}": part.weight.mT, f"bias{layer}": part.bias}
         return given, self.observed

@@ -31,6 +31,7 @@ from metarl.errors import InputError, unknown
 from metarl.simulation.engine import mujoco
 from metarl.simulation.protocol import Simulation
 from metarl.tasks.randomness import Streams
+from metarl.tasks.space import CHANGING
 from metarl.tasks.task import Task
 
 VECTORS = {"sync": SyncVectorEnv, "async": AsyncVectorEnv}
@@ -128,8 +129,8 @@ class GymnasiumFamily(TaskFamily):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """All that the parameters allow but `switch`: a black box cannot change."""
-        return tuple(split for split in super().splits if split != "switch")
+        """What the parameters allow without a change: a black box cannot change."""
+        return tuple(split for split in super().splits if split not in CHANGING)
 
     def tasks(
         self, split: str, n: int = 64, seed: int = 0, start: int = 0
@@ -139,7 +140,7 @@ class GymnasiumFamily(TaskFamily):
         Raises:
             InputError: for a split that the family has not.
         """
-        if split == "switch":
+        if split in CHANGING:
             raise unknown("split", split, self.splits)
         return [self.space.draw(split, i, seed, 0.0) for i in range(start, start + n)]
 
@@ -150,7 +151,7 @@ class GymnasiumFamily(TaskFamily):
             InputError: naming the parameter, the value and the bound; or for a switch.
         """
         checked = super().check_tasks(tasks)
-        if any(task.switch for task in checked):
+        if any(task.switches for task in checked):
             raise InputError(
                 f"{self.name} runs in Gymnasium, where nothing can change in "
                 "mid-episode: its tasks have no switch."

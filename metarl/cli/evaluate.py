@@ -17,7 +17,7 @@ def evaluate(
 
     Args:
         run: the run's folder.
-        splits: names separated by commas; default: all but train.
+        splits: names separated by commas; default: all but train and drift.
         tasks: tasks a split.
         episodes: largest budget of adaptation, in episodes.
         query_episodes: episodes a task that evaluate the deployed policy.

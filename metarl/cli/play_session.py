@@ -13,6 +13,7 @@ from metarl.render.video import EpisodeRecording, PanelRenderer
 from metarl.runs.files import plain
 from metarl.runs.folder import Run
 from metarl.tasks.parameter import Choice, Parameter
+from metarl.tasks.space import CHANGING
 
 SIZE = (320, 240)
 FPS = 12
@@ -71,7 +72,7 @@ class Session:
         Raises:
             InputError: for a split that the family has not, or that changes a task.
         """
-        if split == "switch" or index < 0:
+        if split in CHANGING or index < 0:
             raise InputError(f"No task {index} of {split!r} can be set by sliders.")
         self.set_task(dict(self.family.tasks(split, 1, start=index)[0].values))
 
@@ -100,7 +101,7 @@ class Session:
                     _slider(name, parameter, self.task[name])
                     for name, parameter in self.family.parameters.items()
                 ],
-                "splits": [s for s in self.family.splits if s != "switch"],
+                "splits": [s for s in self.family.splits if s not in CHANGING],
                 "distance": self.family.space.distance(self.task),
                 "episodes_per_update": recording.episodes_per_update,
                 "updates": recording.rounds,

@@ -22,6 +22,8 @@ from metarl.tasks.parameter import Parameter
 from metarl.tasks.randomness import Streams, key, mix
 from metarl.tasks.task import Task
 
+_NEVER = torch.iinfo(torch.int64).max  # the control step of no switch
+
 
 @dataclass
 class Step:
@@ -116,16 +118,33 @@ class Environment:
 
     def _note_tasks(self) -> None:
         """Keep what every step needs to know of the tasks."""
-        self._switch_step = self._steps_to_switch(self.tasks)
-        self._switches = bool((self._switch_step >= 0).any())
+        every = (*self.tasks, *self.resample)
+        self._most_switches = max(len(task.switches) for task in every)
+        self._switch_steps = self._steps_to_switches(self.tasks)
         if self.observe_task:
             self._view = self._task_vectors(self.tasks)
 
-    def _steps_to_switch(self, tasks: Sequence[Task]) -> Tensor:
-        """Control steps until each task switches, -1 for never, (n,)."""
-        period = self.family.control_period
-        steps = [round(t.switch.at / period) if t.switch else -1 for t in tasks]
-        return torch.tensor(steps, device=self.device)
+    def _steps_to_switches(self, tasks: Sequence[Task]) -> Tensor:
+        """Control steps until each task switches, (k, most switches) int64."""
+        period, most = self.family.control_period, self._most_switches
+        rows = [
+            [round(switch.at / period) for switch in task.switches]
+            + [_NEVER] * (most - len(task.switches))
+            for task in tasks
+        ]
+        steps = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        return steps.reshape(len(tasks), most)
+
+    def phases_at(self, ids: Tensor, elapsed: Tensor) -> list[Task]:
+        """The phases that rule simulations ``ids``, (k,) int64, in the last step.
+
+        So many control steps have ``elapsed``, (n,) int64, of an episode.
+        """
+        passed = (self._switch_steps[ids] < elapsed[ids, None]).sum(1).tolist()
+        return [
+            self.tasks[i].phases[count]
+            for i, count in zip(ids.tolist(), passed, strict=True)
+        ]
 
     def _task_vectors(self, tasks: Sequence[Task]) -> Tensor:
         """Tasks as an oracle observes them, (n, task_size)."""
@@ -166,9 +185,9 @@ class Environment:
             mask[ids] = True
         if self.resample:
             self._draw_tasks(ids)
-        elif self._switches:
-            switched = ids[self._switch_step[ids] >= 0]
-            self._set(switched, [self.tasks[i] for i in switched.tolist()])
+        elif self._most_switches:
+            switching = ids[self._switch_steps[ids, 0] != _NEVER]
+            self._set(switching, [self.tasks[i] for i in switching.tolist()])
         self.sim.reset(mask)
         self.family.reset(self.sim, ids, self._streams("reset", ids))
         self.sim.refresh(None if mask is self._everywhere else mask)
@@ -200,7 +219,7 @@ class Environment:
             # An ended episode has no use for an action, whatever it is.
             action = torch.where(self.active[:, None], action, 0.0)
         action = action.to(self.sim.qpos.dtype).clamp(-1.0, 1.0)
-        if self._switches:
+        if self._most_switches:
             self._apply_switches()
         running = self.active.clone()
         all_run = bool(running.all())
@@ -263,17 +282,13 @@ class Environment:
         if plain["tasks"]:
             self.tasks = [Task.from_dict(task) for task in plain["tasks"]]
             self._note_tasks()
-        switched = (self._switch_step >= 0) & (tensors["elapsed"] > self._switch_step)
-        now = [
-            task.after_switch if late else task
-            for task, late in zip(self.tasks, switched.tolist(), strict=True)
-        ]
-        self._set(self._everywhere.nonzero()[:, 0], now)
         self._start(plain["seed"])
         self.episode.copy_(tensors["episode"])
         self.elapsed.copy_(tensors["elapsed"])
         self.active.copy_(tensors["active"])
         self.broken.copy_(tensors["broken"])
+        everywhere = self._everywhere.nonzero()[:, 0]
+        self._set(everywhere, self.phases_at(everywhere, self.elapsed))
         self.sim.restore(tensors["simulation"])
         for memory in self.sim.memory.values():
             memory.zero_()
@@ -306,12 +321,12 @@ class Environment:
             self.tasks[i] = self.resample[index]
         fresh = [self.tasks[i] for i in ids.tolist()]
         self._set(ids, fresh)
-        self._switch_step[ids] = self._steps_to_switch(fresh)
-        self._switches = bool((self._switch_step >= 0).any())
+        self._switch_steps[ids] = self._steps_to_switches(fresh)
 
     def _apply_switches(self) -> None:
-        due = ((self.elapsed == self._switch_step) & self.active).nonzero()[:, 0]
-        self._set(due, [self.tasks[i].after_switch for i in due.tolist()])
+        due = (self._switch_steps == self.elapsed[:, None]).any(1) & self.active
+        ids = due.nonzero()[:, 0]
+        self._set(ids, self.phases_at(ids, self.elapsed + 1))
 
     def _diverged(self, observation: Tensor, reward: Tensor) -> Tensor:
         blown = self.sim.diverged() > self._known_divergence

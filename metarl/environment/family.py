@@ -296,9 +296,9 @@ class TaskFamily:
         Raises:
             InputError: for a split that is unknown or that the family has not.
         """
-        duration = self.horizon * self.control_period
+        period = self.control_period
         return [
-            self.space.draw(split, index, seed, duration)
+            self.space.draw(split, index, seed, self.horizon * period, period)
             for index in range(start, start + n)
         ]
 

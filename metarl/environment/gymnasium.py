@@ -131,7 +131,8 @@ class GymnasiumEnv(gymnasium.Env):
         if self.render_mode is None:
             return None
         environment = self.environment
-        return environment.family.render(environment.sim, self.task)
+        (task,) = environment.phases_at(torch.tensor([0]), environment.elapsed)
+        return environment.family.render(environment.sim, task)
 
     def close(self) -> None:
         """Free the renderer."""

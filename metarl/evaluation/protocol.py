@@ -34,12 +34,14 @@ from metarl.evaluation.results import (
     Split,
 )
 from metarl.learning.adapt import adapt
-from metarl.learning.agent import Agent
+from metarl.learning.agent import Agent, NoAdaptation
 from metarl.tasks.randomness import key
 from metarl.tasks.task import Task
 
 BUDGETS = (0, 1, 2, 5, 10, 20, 50)
 """Episodes of adaptation after which the deployed policy is evaluated."""
+ON_REQUEST = ("train", "drift")
+"""Splits that are evaluated only where they are asked for."""
 
 
 def budgets_up_to(episodes: int) -> list[int]:
@@ -69,7 +71,8 @@ def evaluate(
     Args:
         agent: trained.
         family: the family it was trained on.
-        splits: which splits; default: all that the family has, but `train`.
+        splits: which splits; default: all that the family has, but `train` and
+            `drift`.
         tasks: tasks per split.
         budgets: episodes of adaptation to evaluate after, in any order.
         query_episodes: episodes per task that evaluate the deployed policy.
@@ -88,7 +91,7 @@ def evaluate(
     if not budgets or budgets[0] < 0:
         raise InputError(f"budgets={budgets}: one or more numbers, 0 or more each.")
     if splits is None:
-        splits = [split for split in family.splits if split != "train"]
+        splits = [split for split in family.splits if split not in ON_REQUEST]
     if not splits:
         raise InputError(f"No split to evaluate on. Known: {', '.join(family.splits)}.")
     drawn = {split: family.tasks(split, tasks, seed) for split in splits}
@@ -129,13 +132,14 @@ def _evaluate_split(
     environments = Environments(family, agent.observes_task)
     adaptation = agent.adaptation(len(tasks))
     purpose = (seed, "evaluation", "support")
-    points = []
+    points: list[Point] = []
     for point in adapt(adaptation, environments, tasks, budgets, purpose):
-        query = collect(
-            environments(tasks, query_episodes),
-            point.policy,
-            key(seed, "evaluation", "query"),
-        )
+        if not points or not isinstance(adaptation, NoAdaptation):
+            query = collect(
+                environments(tasks, query_episodes),
+                point.policy,
+                key(seed, "evaluation", "query"),
+            )
         online = [_worst_if_diverged(episodes) for episodes in point.rounds]
         diverged = sum(int(e.diverged.sum()) for e in (*point.rounds, query))
         points.append(

@@ -123,10 +123,10 @@ class Recording:
         length = int(seen.length[row, copy])
         phase = np.zeros(length, int)
         frames = family.frames(world.sim, row * world.copies + copy)
-        models = [] if frames is not None else [family.render_model(task.before_switch)]
-        if task.switch is not None:
-            models.append(family.render_model(task.after_switch))
-            phase[round(task.switch.at / family.control_period) :] = 1
+        phases = task.phases if frames is None else ()
+        models = [family.render_model(one) for one in phases]
+        for switch in task.switches:
+            phase[round(switch.at / family.control_period) :] += 1
         states = seen.states[row, copy, :length].numpy()
         rewards = seen.reward[row, copy, :length].numpy()
         return EpisodeRecording(title, models, phase, states, rewards, frames)

@@ -19,6 +19,7 @@ from metarl.reports.numbers import (
 )
 from metarl.reports.page import Cell, Table, video_uri
 from metarl.runs.folder import video_name
+from metarl.tasks.space import CHANGING
 from metarl.tasks.task import Task
 
 GROUPS = 5
@@ -64,9 +65,9 @@ class WorstTask(NamedTuple):
 def effects(evaluations: Sequence[Evaluation]) -> list[Effect]:
     """The effect of each parameter on the return after adaptation, largest first.
 
-    Tasks of all splits but `switch` are taken together and put into groups by one
-    parameter at a time. Its share is epsilon squared (Kelley, 1935): the correlation
-    ratio, less what as many random groups would explain.
+    Tasks of all splits but `switch` and `drift` are taken together and put into groups
+    by one parameter at a time. Its share is epsilon squared (Kelley, 1935): the
+    correlation ratio, less what as many random groups would explain.
 
     Args:
         evaluations: of one agent, one for each seed.
@@ -75,7 +76,7 @@ def effects(evaluations: Sequence[Evaluation]) -> list[Effect]:
     after: list[float] = []
     for evaluation in evaluations:
         for name, split in evaluation.splits.items():
-            if name == "switch":  # its values are those of the first half alone
+            if name in CHANGING:  # their values are those of the first phase alone
                 continue
             after += split.scores("return")[:, -1].tolist()
             for task in split.tasks:

@@ -46,7 +46,7 @@ class TaskModels:
         self._kept: OrderedDict[Task, mujoco.MjModel] = OrderedDict()
 
     def __call__(self, task: Task) -> "mujoco.MjModel":
-        """The compiled model of a task as it is before its switch.
+        """The compiled model of a task as it is before its switches.
 
         It is shared: do not edit it.
 

@@ -80,7 +80,7 @@ class MujocoBatch:
         self.parameters: dict[str, Tensor] = {}
         self._held = [self.model] * self.n
         self.tasks = [task for task in tasks for _ in range(copies)]
-        """The task of each simulation, as it is before its switch."""
+        """The task that rules each simulation now, without its switches."""
         self._renderer: mujoco.Renderer | None = None
         self._failed = np.zeros(self.n, np.int64)
         low, high = torch.from_numpy(self.model.actuator_ctrlrange.copy()).T

@@ -10,6 +10,7 @@ Draws are keyed by (seed, split, index, parameter), so task i is the same task w
 the number of tasks, their order or the worker.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,8 +32,14 @@ SPLITS = (
     "composition",
     "structure",
     "switch",
+    "drift",
 )
 """Every split that a family may have, in the order in which results are shown."""
+CHANGING = ("switch", "drift")
+"""Splits whose tasks change within an episode."""
+DRIFT_PROBABILITY = 0.01
+"""Of a change at each control step of `drift`: as when RMA is tested (Kumar et al.,
+2021), which trains at 0.004."""
 
 
 class ParameterSpace:
@@ -84,6 +91,7 @@ class ParameterSpace:
             "composition": bool(self.composition),
             "structure": any(p.shell("structure") for p in every),
             "switch": bool(self._switching()),
+            "drift": bool(self._switching()),
         }
         return tuple(split for split in SPLITS if allowed[split])
 
@@ -117,38 +125,57 @@ class ParameterSpace:
 
         Raises:
             InputError: naming the parameter, the value and the bound; or what a
-                switch changes, though it cannot change in mid-episode.
+                switch changes, though it cannot change in mid-episode; or switches
+                out of order.
         """
         if task.family != self.family:
             raise InputError(
                 f"A task of family {task.family!r} is no task of {self.family!r}."
             )
         checked = self.task(**dict(task.values))
-        if task.switch is not None:
-            after = self.task(**dict(task.switch.values))
-            if not (math.isfinite(task.switch.at) and task.switch.at >= 0):
-                raise InputError(f"Switch at {task.switch.at} s must be 0 or later.")
-            for name, p in self.parameters.items():
-                if (p.goal or not p.switches) and after[name] != checked[name]:
-                    raise InputError(
-                        f"A switch changes {name!r} from {short(checked[name])} to "
-                        f"{short(after[name])}, but "
-                        f"{'a goal' if p.goal else 'this'} stays for the whole episode."
-                    )
-            checked = replace(checked, switch=Switch(task.switch.at, after.values))
-        return checked
+        switches = [self._checked_switch(switch, checked) for switch in task.switches]
+        for one, other in itertools.pairwise(switches):
+            if one.at >= other.at:
+                raise InputError(
+                    f"A switch at {one.at} s comes before one at {other.at} s: they "
+                    "must be in the order of their times."
+                )
+        return replace(checked, switches=tuple(switches))
 
-    def draw(self, split: str, index: int, seed: int, duration: float) -> Task:
+    def _checked_switch(self, switch: Switch, task: Task) -> Switch:
+        """The switch of a checked task if it is one of this space."""
+        after = self.task(**dict(switch.values))
+        if not (math.isfinite(switch.at) and switch.at >= 0):
+            raise InputError(f"Switch at {switch.at} s must be 0 or later.")
+        for name, p in self.parameters.items():
+            if (p.goal or not p.switches) and after[name] != task[name]:
+                raise InputError(
+                    f"A switch changes {name!r} from {short(task[name])} to "
+                    f"{short(after[name])}, but "
+                    f"{'a goal' if p.goal else 'this'} stays for the whole episode."
+                )
+        return Switch(switch.at, after.values)
+
+    def draw(
+        self,
+        split: str,
+        index: int,
+        seed: int,
+        duration: float,
+        control_period: float | None = None,
+    ) -> Task:
         """Task ``index`` of a split under a seed.
 
         Args:
             split: one of `splits`.
             index: any integer from 0.
             seed: the seed that freezes the split.
-            duration: length of an episode in seconds, for the time of a switch.
+            duration: length of an episode in seconds, for the times of switches.
+            control_period: seconds a control step, which `drift` needs.
 
         Raises:
-            InputError: for a split that is unknown or that the family has not.
+            InputError: for a split that is unknown or that the family has not; or for
+                a drift in less than two control steps.
         """
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
@@ -169,21 +196,35 @@ class ParameterSpace:
                 values[name] = self.parameters[name].draw_part(streams, part)
         task = self.task(**values)
         if split == "switch":
-            later = self._inside("switch, afterwards", index, seed)
-            changed = {name: later[name] for name in self._switching()}
             unit = float(_streams(seed, split, index, "", "time").uniform())
-            after = self.task(**{**values, **changed})
-            at = (0.25 + 0.5 * unit) * duration
-            task = replace(task, switch=Switch(at, after.values))
-        return task
+            times, phases = [(0.25 + 0.5 * unit) * duration], ["switch, afterwards"]
+        elif split == "drift":
+            times = _drift_times(seed, index, duration, control_period)
+            phases = [f"drift, change {number}" for number in range(len(times))]
+        else:
+            return task
+        switching = self._switching()
+        stays = {name: v for name, v in values.items() if name not in switching}
+        later = [self._inside(phase, index, seed, stays) for phase in phases]
+        switches = [
+            Switch(at, self.task(**changed).values)
+            for at, changed in zip(times, later, strict=True)
+        ]
+        return replace(task, switches=tuple(switches))
 
-    def _inside(self, split: str, index: int, seed: int) -> dict[str, Any]:
-        """Values inside the train ranges and outside their held-out corner."""
+    def _inside(
+        self, split: str, index: int, seed: int, stays: Mapping[str, Any] = {}
+    ) -> dict[str, Any]:
+        """Values inside the train ranges and outside their held-out corner.
+
+        Those that stay are taken as they are.
+        """
         for attempt in range(1000):
             values = {}
             for name, p in self.parameters.items():
                 streams = _streams(seed, split, index, name, attempt)
                 values[name] = p.draw(streams, p.trained)
+            values.update(stays)
             if not self.in_corner(values):
                 return values
         raise InputError(f"The composition of {self.family!r} leaves no train task.")
@@ -205,13 +246,12 @@ class ParameterSpace:
     def distance(self, task: Task) -> float:
         """Distance from the train ranges: Euclidean, in train widths (0 inside).
 
-        A switch counts with the further of its two halves.
+        A task with switches is as far as its furthest phase.
         """
-        outside = (p.distance(task[name]) for name, p in self.parameters.items())
-        distance = math.hypot(*outside)
-        if task.switch is not None:
-            distance = max(distance, self.distance(task.after_switch))
-        return distance
+        return max(
+            math.hypot(*(p.distance(phase[n]) for n, p in self.parameters.items()))
+            for phase in task.phases
+        )
 
     def normalized(self, task: Task) -> Tensor:
         """The task as a vector for an agent that may see it, (size,) float32."""
@@ -237,3 +277,24 @@ def _streams(
     seed: int, split: str, index: int, name: str, purpose: str | int
 ) -> Streams:
     return Streams(mix(key(seed, split, index, name, purpose)))
+
+
+def _drift_times(
+    seed: int, index: int, duration: float, control_period: float | None
+) -> list[float]:
+    """Seconds after the start of a drift's changes, each a whole control step.
+
+    Every control step but the first has a coin of its own. Where all fall on the other
+    side, one of these steps is drawn: a drift changes at least once.
+    """
+    steps = round(duration / control_period) if control_period else 0
+    if control_period is None or steps < 2:
+        raise InputError(
+            f"A drift needs two control steps or more: duration={duration:g} s and "
+            f"control_period={control_period} s give {steps}."
+        )
+    coins = _streams(seed, "drift", index, "", "coins").uniform(steps - 1)[0]
+    due = (coins < DRIFT_PROBABILITY).nonzero()[:, 0]
+    if not len(due):
+        due = _streams(seed, "drift", index, "", "the one").integers(steps - 1)
+    return [(1 + step) * control_period for step in due.tolist()]

@@ -16,12 +16,12 @@ from metarl.tasks.parameter import Value
 
 @dataclass(frozen=True)
 class Switch:
-    """A change of the dynamics in the middle of every episode."""
+    """A change of the dynamics within every episode."""
 
     at: float
     """Seconds after the start of the episode."""
     values: tuple[tuple[str, Value], ...]
-    """All parameter values from then on."""
+    """All parameter values from then on, until the next switch if any."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,14 @@ class Task:
     """Name of its family."""
     values: tuple[tuple[str, Value], ...]
     """Parameter values, in the family's order."""
-    switch: Switch | None = None
-    """The change in mid-episode, if any."""
+    switches: tuple[Switch, ...] = ()
+    """The changes within an episode, in the order of their times. One alone, or None,
+    may be given as it is."""
+
+    def __post_init__(self) -> None:
+        given: Any = self.switches
+        if given is None or isinstance(given, Switch):
+            object.__setattr__(self, "switches", (given,) if given else ())
 
     def __getitem__(self, name: str) -> Any:
         """The value of a parameter.
@@ -50,25 +56,37 @@ class Task:
         return any(known == name for known, _ in self.values)
 
     @property
+    def switch(self) -> Switch | None:
+        """The first change within an episode, if any."""
+        return self.switches[0] if self.switches else None
+
+    @property
+    def phases(self) -> tuple["Task", ...]:
+        """What rules at the start of an episode, and after each switch.
+
+        They have no switches themselves.
+        """
+        later = (Task(self.family, switch.values) for switch in self.switches)
+        return self.before_switch, *later
+
+    @property
     def before_switch(self) -> "Task":
-        """The task without its switch: what rules at the start of an episode."""
-        return self if self.switch is None else Task(self.family, self.values)
+        """The task without its switches: what rules at the start of an episode."""
+        return Task(self.family, self.values) if self.switches else self
 
     @property
     def after_switch(self) -> "Task":
-        """The task that rules after the switch (itself when it has none)."""
-        if self.switch is None:
-            return self
-        return Task(self.family, self.switch.values)
+        """The task that rules after the first switch (itself when it has none)."""
+        return self.phases[1] if self.switches else self
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         plain: dict[str, Any] = {"family": self.family, "values": dict(self.values)}
-        if self.switch is not None:
-            plain["switch"] = {
-                "at": self.switch.at,
-                "values": dict(self.switch.values),
-            }
+        switches = [{"at": s.at, "values": dict(s.values)} for s in self.switches]
+        if len(switches) == 1:
+            plain["switch"] = switches[0]
+        elif switches:
+            plain["switches"] = switches
         return plain
 
     @classmethod
@@ -86,11 +104,12 @@ class Task:
             )
 
         try:
-            switch = plain.get("switch")
+            one = plain.get("switch")
+            switches = plain.get("switches") or ([one] if one else [])
             return cls(
                 plain["family"],
                 pairs(plain["values"]),
-                switch and Switch(float(switch["at"]), pairs(switch["values"])),
+                tuple(Switch(float(s["at"]), pairs(s["values"])) for s in switches),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"Not a task: {plain!r} ({error!r}).") from error
@@ -118,6 +137,9 @@ class Task:
         text = show(self.values)
         if self.switch is not None:
             text += f"; from {self.switch.at:.2f} s: {show(self.switch.values)}"
+        further = len(self.switches) - 1
+        if further > 0:
+            text += f"; {further} further change{'s' if further > 1 else ''}"
         return text
 
 

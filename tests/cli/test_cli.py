@@ -391,6 +391,7 @@ def test_training_asks_for_words_and_not_for_flags_that_it_does_not_take(
     [
         (["evaluate", "--splits", "fra"], ["'fra'", "mean 'far'"]),
         (["evaluate", "--splits", "switch"], ["'point-goal' has no split 'switch'"]),
+        (["evaluate", "--splits", "drift"], ["'point-goal' has no split 'drift'"]),
         (["evaluate", "--splits", "far,structure"], ["no split 'structure'"]),
         (["evaluate", "--tasks", "0"], ["tasks", "at least 1"]),
         (["evaluate", "--query-episodes", "0"], ["query_episodes", "at least 1"]),

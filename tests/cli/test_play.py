@@ -169,6 +169,7 @@ def test_the_videos_are_pictures_that_move(ask):
         ("/adapt", {}, "episodes=None"),
         ("/draw", {"split": "fra", "index": 0}, "Did you mean 'far'?"),
         ("/draw", {"split": "switch", "index": 0}, "'switch'"),
+        ("/draw", {"split": "drift", "index": 0}, "'drift'"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -184,7 +184,7 @@ def test_a_family_in_a_file_trains(cart):
     assert row["control_steps"] == 2 * 2 * 10 * 2
     family, _ = metarl.load(run.path)
     assert family.name == "Cart"
-    assert family.splits == ("train", "interpolation", "far", "switch")
+    assert family.splits == ("train", "interpolation", "far", "switch", "drift")
     results = metarl.evaluate(run, splits=["far"], tasks=2, budgets=[0, 2])
     assert len(results.splits["far"].points) == 2
 

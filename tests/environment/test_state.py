@@ -55,7 +55,7 @@ def restarted(environment, steps, seed):
 
 
 @pytest.mark.parametrize("visible", [False, True], ids=["hidden", "visible"])
-@pytest.mark.parametrize("split", ["train", "switch"])
+@pytest.mark.parametrize("split", ["train", "switch", "drift"])
 @pytest.mark.parametrize("resample", [False, True], ids=["own task", "resampled"])
 @pytest.mark.parametrize(
     "base", [Finishing, Sensing, Feeling], ids=["plain", "derived", "felt"]

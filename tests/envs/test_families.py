@@ -160,9 +160,7 @@ SIZES = ("nq", "nv", "nu", "na", "nbody", "ngeom", "nsite", "nsensordata", "nhis
 
 def test_every_split_simulates(family):
     tasks = [task for split in family.splits for task in family.tasks(split, 3)]
-    models = {
-        family.models(half) for t in tasks for half in (t.before_switch, t.after_switch)
-    }
+    models = {family.models(phase) for task in tasks for phase in task.phases}
     for size in SIZES:
         assert len({getattr(model, size) for model in models}) == 1, size
     environment = environment_of(family, tasks)

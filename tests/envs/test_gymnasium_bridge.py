@@ -270,12 +270,14 @@ def test_every_episode_of_an_adaptation_can_be_seen():
     assert not np.array_equal(takes[0].frames[-1], takes[1].frames[-1])
 
 
-def test_it_has_no_switch(family):
-    assert "switch" not in family.splits
-    with pytest.raises(InputError, match="'switch'"):
-        family.tasks("switch")
+@pytest.mark.parametrize("split", ["switch", "drift"])
+def test_it_has_no_switch(family, split):
+    assert split not in family.splits
+    with pytest.raises(InputError, match=f"'{split}'"):
+        family.tasks(split)
     task = family.task()
-    switched = replace(task, switch=Switch(0.1, task.values))
+    times = {"switch": (0.1,), "drift": (0.1, 0.2)}[split]
+    switched = replace(task, switches=tuple(Switch(t, task.values) for t in times))
     with pytest.raises(InputError, match="tasks have no switch"):
         Environment(family, [switched])
 

@@ -284,6 +284,7 @@ def test_standing_still_is_no_success(family: QuadrupedVelocity) -> None:
 def test_all_splits_step_together(family: QuadrupedVelocity) -> None:
     assert set(family.splits) == {
         "train", "interpolation", "near", "far", "composition", "structure", "switch",
+        "drift",
     }  # fmt: skip
     tasks = [t for split in family.splits for t in family.tasks(split, 6, seed=3)]
     sizes = ("nq", "nv", "nu", "na", "nbody", "ngeom", "nhistory", "nM", "nkey")

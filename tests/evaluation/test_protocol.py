@@ -1,11 +1,14 @@
 """What the protocol makes of episodes that diverge, and of nonsense."""
 
+import json
+
 import pytest
 import torch
 from carts import Cart
 
 from metarl.errors import InputError
 from metarl.evaluation.protocol import evaluate
+from metarl.evaluation.results import Evaluation
 
 
 class Fragile(Cart):
@@ -55,6 +58,17 @@ def test_what_diverged_counts_as_the_worst_of_its_task(force):
 def test_budgets_that_mean_nothing_are_refused(budgets):
     with pytest.raises(InputError, match="budgets"):
         evaluate(Pushes([0.0]), Fragile(), splits=["far"], tasks=1, budgets=budgets)
+
+
+def test_drift_is_evaluated_where_it_is_asked_for():
+    options = {"tasks": 2, "budgets": (0,), "query_episodes": 1}
+    found = evaluate(Pushes([0.0]), Fragile(), **options)
+    assert list(found.splits) == ["interpolation", "far", "switch"]
+    found = evaluate(Pushes([0.0]), Fragile(), splits=["drift"], **options)
+    assert list(found.splits) == ["drift"]
+    assert found.splits["drift"].tasks == tuple(Fragile().tasks("drift", 2))
+    again = Evaluation.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert again.splits == found.splits
 
 
 def test_a_budget_given_twice_is_evaluated_once():

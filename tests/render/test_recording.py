@@ -46,17 +46,21 @@ def test_the_same_seed_records_the_same_take(run):
     np.testing.assert_array_equal(one.states, other.states)
 
 
-def test_a_switch_shows_both_robots(tmp_path):
-    run = metarl.train(
+@pytest.fixture(scope="module")
+def cheetah(tmp_path_factory):
+    return metarl.train(
         "cheetah-dynamics",
         "maml",
         steps=100,
-        out=tmp_path,
+        out=tmp_path_factory.mktemp("runs"),
         family_options={"horizon": 20},
         agent_config=TINY,
         quiet=True,
     )
-    family, agent = metarl.load(run)
+
+
+def test_a_switch_shows_both_robots(cheetah):
+    family, agent = metarl.load(cheetah)
     task = family.tasks("switch", 1)[0]
     (take,) = record(Recording(agent, family, [task]), (0,))
     step = round(task.switch.at / family.control_period)
@@ -64,6 +68,19 @@ def test_a_switch_shows_both_robots(tmp_path):
     masses = [model.body_mass.sum() for model in take.models]
     wanted = [14 * t["density"] / 1000 for t in (task, task.after_switch)]
     assert masses == pytest.approx(wanted)
+
+
+def test_a_drift_shows_the_robot_of_each_phase(cheetah):
+    family, agent = metarl.load(cheetah)
+    task = max(family.tasks("drift", 200), key=lambda task: len(task.switches))
+    (take,) = record(Recording(agent, family, [task]), (0,))
+    assert len(take.models) == len(task.switches) + 1 > 2
+    steps = [round(switch.at / family.control_period) for switch in task.switches]
+    assert take.phase.tolist() == [
+        sum(step <= now for step in steps) for now in range(20)
+    ]
+    masses = [model.body_mass.sum() for model in take.models]
+    assert masses == pytest.approx([14 * t["density"] / 1000 for t in task.phases])
 
 
 @pytest.mark.skipif(bool(why_no_gl()), reason="this machine cannot draw")

@@ -87,11 +87,12 @@ def test_seeds_are_taken_together():
     assert effect.name == "mass" and 0 < effect.share <= 1
 
 
-def test_tasks_that_change_in_mid_episode_are_left_out():
-    """Their values are those of the first half."""
+@pytest.mark.parametrize("name", ["switch", "drift"])
+def test_tasks_that_change_in_mid_episode_are_left_out(name):
+    """Their values are those of the first phase."""
     one = evaluated([1, 2, 3, 4], mass=[1, 2, 3, 4])
-    switch = split_of([9, 0], mass=[1, 2])
-    one = replace(one, splits={**one.splits, "switch": switch})
+    changing = split_of([9, 0], mass=[1, 2])
+    one = replace(one, splits={**one.splits, name: changing})
     assert effects([one]) == effects([evaluated([1, 2, 3, 4], mass=[1, 2, 3, 4])])
 
 

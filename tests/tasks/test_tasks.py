@@ -1,6 +1,7 @@
 """Splits draw what they declare, and a task is the same task everywhere."""
 
 import copy
+import itertools
 import json
 import math
 
@@ -14,10 +15,11 @@ from scipy import stats
 from metarl.errors import InputError
 from metarl.tasks.parameter import Choice, Parameter
 from metarl.tasks.randomness import Streams, key, mix, torch_generator
-from metarl.tasks.space import SPLITS, ParameterSpace
+from metarl.tasks.space import DRIFT_PROBABILITY, SPLITS, ParameterSpace
 from metarl.tasks.task import Switch, Task
 
 DURATION = 8.0
+PERIOD = 0.04
 INDEX = st.integers(0, 10**6)
 SEED = st.integers(-(2**31), 2**63)
 
@@ -77,7 +79,7 @@ def in_corner(task):
 
 
 def draw(split, index, seed=0):
-    return make_space().draw(split, index, seed, DURATION)
+    return make_space().draw(split, index, seed, DURATION, PERIOD)
 
 
 # -- what the splits draw --------------------------------------------------------------
@@ -148,6 +150,93 @@ def test_switch_changes_the_dynamics_in_the_middle_and_keeps_the_goals(i, seed):
     assert before["offset"] != after["offset"]
 
 
+@given(INDEX, SEED)
+def test_drift_changes_the_dynamics_again_and_again_and_keeps_the_goals(i, seed):
+    task = draw("drift", i, seed)
+    steps = [round(switch.at / PERIOD) for switch in task.switches]
+    assert [switch.at for switch in task.switches] == [step * PERIOD for step in steps]
+    assert steps == sorted(set(steps))
+    assert steps[0] >= 1 and steps[-1] < DURATION / PERIOD
+    assert len(task.phases) == len(steps) + 1
+    for phase in task.phases:
+        assert phase.switches == ()
+        assert all(in_train(name, value) for name, value in phase.values)
+        assert not in_corner(phase)
+        assert (phase["goal"], phase["gear"]) == (task["goal"], task["gear"])
+    for one, other in itertools.pairwise(task.phases):
+        assert all(one[name] != other[name] for name in ("mass", "friction", "offset"))
+
+
+def drifts(steps, tasks):
+    """The control steps at which tasks of one parameter change, for each task."""
+    space = ParameterSpace("rig", {"mass": Parameter(1.0, train=(0.5, 2.0))})
+    every = [space.draw("drift", i, 0, steps * PERIOD, PERIOD) for i in range(tasks)]
+    return [[round(switch.at / PERIOD) for switch in t.switches] for t in every]
+
+
+def test_a_drift_changes_at_each_control_step_with_its_probability():
+    steps, tasks = 2000, 200
+    found = drifts(steps, tasks)
+    every = np.concatenate(found)
+    assert DRIFT_PROBABILITY == 0.01
+    trials = (steps - 1) * tasks
+    assert stats.binomtest(len(every), trials, 0.01).pvalue > 1e-3
+    assert every.min() >= 1 and every.max() <= steps - 1
+    uniform = stats.uniform(0.5, steps - 1)
+    assert stats.kstest(every, uniform.cdf).pvalue > 1e-3
+    gaps = np.concatenate([np.diff(one) for one in found])
+    soon = int((gaps <= 50).sum())  # tasks whose gap the end cuts off hardly count
+    assert soon / len(gaps) == pytest.approx(1 - 0.99**50, abs=0.04)
+    # As many changes differ between tasks as coins do.
+    spread = np.var([len(one) for one in found], ddof=1) / (19.99 * 0.99)
+    low, high = stats.chi2(tasks - 1).ppf([1e-3, 1 - 1e-3]) / (tasks - 1)
+    assert low < spread < high
+
+
+def test_a_short_drift_changes_once_at_least():
+    steps, tasks = 60, 400
+    found = drifts(steps, tasks)
+    assert min(map(len, found)) == 1
+    quiet, once = 0.99 ** (steps - 1), (steps - 1) * 0.01 * 0.99 ** (steps - 2)
+    ones = sum(len(one) == 1 for one in found)
+    assert stats.binomtest(ones, tasks, quiet + once).pvalue > 1e-3
+    single = [one[0] for one in found if len(one) == 1]
+    assert stats.kstest(single, stats.uniform(0.5, steps - 1).cdf).pvalue > 1e-3
+    assert drifts(2, 5) == [[1]] * 5
+
+
+def test_a_longer_episode_drifts_as_the_shorter_one_did_and_goes_on():
+    space = make_space()
+    one, other = (space.draw("drift", 3, 0, t, PERIOD) for t in (20.0, 80.0))
+    assert 1 < len(one.switches) < len(other.switches)
+    assert other.phases[: len(one.phases)] == one.phases
+    assert other.switches[: len(one.switches)] == one.switches
+
+
+@pytest.mark.parametrize("given", [(DURATION,), (PERIOD, PERIOD)])
+def test_a_drift_without_control_steps_is_refused(given):
+    with pytest.raises(InputError, match="two control steps"):
+        make_space().draw("drift", 0, 0, *given)
+
+
+@pytest.mark.parametrize("split", ["switch", "drift"])
+def test_no_change_leads_into_the_corner_with_what_stays(split):
+    names = ("mass", "limb")
+    space = ParameterSpace(
+        "rig",
+        {
+            "mass": Parameter(1.0, train=(0.0, 2.0)),
+            "limb": Parameter(1.0, train=(0.0, 2.0), switches=False),
+        },
+        {name: (0.5, 2.0) for name in names},
+    )
+    for i in range(50):
+        task = space.draw(split, i, 0, DURATION, PERIOD)
+        for phase in task.phases:
+            assert min(phase[name] for name in names) < 0.5
+            assert phase["limb"] == task["limb"]
+
+
 def test_train_fills_the_box():
     tasks = [draw("train", i) for i in range(400)]
     masses = np.array([task["mass"] for task in tasks if task["leg"] != "left"])
@@ -177,7 +266,7 @@ def test_a_task_depends_on_seed_split_and_index_alone(split, indices, seed):
     space = make_space()
     for i in reversed(indices):
         space.draw("train", i + 1, seed, DURATION)
-        assert space.draw(split, i, seed, DURATION) == alone[i]
+        assert space.draw(split, i, seed, DURATION, PERIOD) == alone[i]
 
 
 def test_family_tasks_are_the_same_whatever_their_number_or_start(point):
@@ -196,7 +285,9 @@ def test_another_parameter_does_not_change_what_the_others_draw():
     assert all(other[name] == value for name, value in one.values)
 
 
-@pytest.mark.parametrize("split", ["train", "interpolation", "near", "far", "switch"])
+@pytest.mark.parametrize(
+    "split", ["train", "interpolation", "near", "far", "switch", "drift"]
+)
 def test_another_seed_split_or_index_is_another_task(split):
     assert draw(split, 0, seed=0) != draw(split, 0, seed=1)
     assert draw(split, 0) != draw(split, 1)
@@ -230,6 +321,59 @@ def test_json_round_trip_gives_an_equal_task(split, i, seed):
     assert copy.deepcopy(task) == task
 
 
+def changing(*times):
+    """A task that gains 0.1 kg at each of these times."""
+    values = [SPACE.task(mass=1.0 + 0.1 * n).values for n in range(len(times) + 1)]
+    return Task("rig", values[0], tuple(map(Switch, times, values[1:])))
+
+
+def test_one_switch_is_written_as_ever_and_several_are_listed():
+    plain, one, several = changing().to_dict(), changing(1.0), changing(1.0, 2.5)
+    first, second = (dict(SPACE.task(mass=mass).values) for mass in (1.1, 1.2))
+    listed = [{"at": 1.0, "values": first}, {"at": 2.5, "values": second}]
+    assert plain == {"family": "rig", "values": dict(SPACE.task().values)}
+    assert one.to_dict() == {**plain, "switch": listed[0]}
+    assert several.to_dict() == {**plain, "switches": listed}
+    for task in (one, several):
+        assert Task.from_json(task.to_json()) == task
+
+
+def test_a_task_that_metarl_0_1_wrote_is_read():
+    text = '{"family": "rig", "values": {"v": [1.0, 2.0]}'
+    assert Task.from_json(text + "}") == Task("rig", (("v", (1.0, 2.0)),))
+    text += ', "switch": {"at": 1, "values": {"v": [3.0, 4.0]}}}'
+    task = Task.from_json(text)
+    assert task.switch == Switch(1.0, (("v", (3.0, 4.0)),))
+    assert task.switches == (task.switch,)
+
+
+def test_one_switch_or_none_may_be_given_as_it_is():
+    task = changing(1.0)
+    assert Task("rig", task.values, task.switch) == task
+    assert Task("rig", task.values, None) == Task("rig", task.values)
+    assert hash(Task("rig", task.values, task.switch)) == hash(task)
+
+
+def test_the_phases_of_a_task():
+    plain, one, several = changing(), changing(1.0), changing(1.0, 2.0, 3.0)
+    assert plain.phases == (plain,) and plain.switch is None
+    assert plain.before_switch is plain and plain.after_switch is plain
+    assert one.phases == (one.before_switch, one.after_switch)
+    assert [phase["mass"] for phase in several.phases] == [1.0, 1.1, 1.2, 1.3]
+    assert several.switch == several.switches[0]
+    assert several.phases[:2] == (several.before_switch, several.after_switch)
+    assert SPACE.check(several) == several
+
+
+def test_a_task_shows_its_first_change_and_counts_the_others():
+    changes = [str(changing(*times)).split("; ")[1:] for times in ((), (1.0,))]
+    assert changes[0] == []
+    (first,) = changes[1]
+    assert first.startswith("from 1.00 s: mass=1.1, ")
+    assert str(changing(1.0, 2.0)).split("; ")[1:] == [first, "1 further change"]
+    assert str(changing(1, 2, 3)).split("; ")[1:] == [first, "2 further changes"]
+
+
 def test_tasks_are_keys_and_frozen():
     task = draw("train", 0)
     assert {task: 1}[draw("train", 0)] == 1
@@ -258,6 +402,9 @@ def test_reading_a_task():
         '{"family": "rig", "values": 3}',
         '{"family": "rig", "values": {}, "switch": {"at": 1}}',
         '{"family": "rig", "values": {}, "switch": {"at": "soon", "values": {}}}',
+        '{"family": "rig", "values": {}, "switches": 2}',
+        '{"family": "rig", "values": {}, "switches": {"at": 1, "values": {}}}',
+        '{"family": "rig", "values": {}, "switches": [{"at": 1}]}',
     ],
 )
 def test_text_that_is_no_task_is_refused(text):
@@ -282,7 +429,9 @@ def test_an_exact_task_has_the_given_values_and_nominal_ones():
 # -- distance and normalized values ----------------------------------------------------
 
 
-@given(st.sampled_from(["train", "interpolation", "composition", "switch"]), INDEX)
+@given(
+    st.sampled_from(["train", "interpolation", "composition", "switch", "drift"]), INDEX
+)
 def test_distance_is_zero_inside_the_box(split, i):
     assert SPACE.distance(draw(split, i)) == 0
 
@@ -325,6 +474,13 @@ def test_a_switch_is_as_far_as_its_further_half():
         assert SPACE.distance(task) == pytest.approx(1.0)
 
 
+def test_a_drift_is_as_far_as_its_furthest_phase():
+    masses = [SPACE.task(mass=mass).values for mass in (1.0, 3.5, 2.75)]
+    for one, *others in itertools.permutations(masses):
+        task = Task("rig", one, tuple(map(Switch, (1.0, 2.0), others)))
+        assert SPACE.distance(task) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -342,6 +498,15 @@ def test_a_switch_of_what_cannot_change_is_refused(changed, said):
     later = space.task(mass=2.0, **changed)
     with pytest.raises(InputError, match=said):
         space.check(Task("rig", before.values, Switch(1.0, later.values)))
+    second = (*fine.switches, Switch(2.0, later.values))
+    with pytest.raises(InputError, match=said):
+        space.check(Task("rig", before.values, second))
+
+
+@pytest.mark.parametrize("times", [(2.0, 1.0), (1.0, 1.0), (1.0, 3.0, 2.0)])
+def test_switches_out_of_order_are_refused(times):
+    with pytest.raises(InputError, match="order of their times"):
+        SPACE.check(changing(*times))
 
 
 def test_normalized_values_are_minus_one_and_one_at_the_bounds():
@@ -467,7 +632,9 @@ def test_an_unknown_split_is_refused():
         draw("ner", 0)
 
 
-@pytest.mark.parametrize("split", ["near", "far", "composition", "structure", "switch"])
+@pytest.mark.parametrize(
+    "split", ["near", "far", "composition", "structure", "switch", "drift"]
+)
 def test_a_split_that_the_family_has_not_is_refused(split):
     plain = ParameterSpace("rig", {"x": Parameter(1.0, train=(1, 1))})
     assert plain.splits == ("train", "interpolation")
