@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from metarl.environment.episodes import Episodes
+from metarl.learning.adam import Adam
 from metarl.learning.networks import (
     Learnt,
     Parameters,
@@ -339,9 +340,7 @@ class TaskEncoder:
         return [(group, name) for group, p in self.learnt.items() for name in p]
 
     def _fresh_optimizer(self) -> None:
-        self.optimizer = torch.optim.Adam(
-            list(tensors_of(self.learnt)), self.config.encoder_lr
-        )
+        self.optimizer = Adam(list(tensors_of(self.learnt)), self.config.encoder_lr)
 
 
 def _saved_as(group: str, name: str) -> str:

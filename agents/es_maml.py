@@ -30,6 +30,7 @@ from metarl.environment.episodes import (
 )
 from metarl.environment.family import TaskFamily
 from metarl.errors import InputError
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.networks import network, network_parameters
 from metarl.learning.normalization import Normalizer
@@ -225,8 +226,8 @@ class ESMAML(Agent):
         self.optimizer = self._adam()
         load_adam(self.optimizer, tensors)
 
-    def _adam(self) -> torch.optim.Adam:
-        return torch.optim.Adam([self.start], lr=self.config.lr)
+    def _adam(self) -> Adam:
+        return Adam([self.start], lr=self.config.lr)
 
 
 def standardized(returns: Tensor) -> Tensor:

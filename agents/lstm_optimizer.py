@@ -32,6 +32,7 @@ from torch import Tensor
 
 from metarl.environment.episodes import Episodes
 from metarl.environment.family import TaskFamily
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.distributions import Gaussian, gaussian, gaussian_parameters
 from metarl.learning.networks import (
@@ -308,9 +309,9 @@ class LSTMOptimizer(Agent):
             self.config,
         )
 
-    def adam(self) -> torch.optim.Adam:
+    def adam(self) -> Adam:
         """A fresh optimizer of all that is learnt."""
-        return torch.optim.Adam(list(tensors_of(self.learnt)), lr=self.config.outer_lr)
+        return Adam(list(tensors_of(self.learnt)), lr=self.config.outer_lr)
 
     # -- the contract ------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from metarl.agents.lstm_optimizer import preprocessed
 from metarl.environment.episodes import Episodes, TimeStep
 from metarl.environment.family import TaskFamily
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.distributions import (
     MIN_LOG_STD,
@@ -314,9 +315,9 @@ class MetaNet(Agent):
             self.config,
         )
 
-    def adam(self) -> torch.optim.Adam:
+    def adam(self) -> Adam:
         """A fresh optimizer of all that is learnt."""
-        return torch.optim.Adam(list(tensors_of(self.learnt)), lr=self.config.outer_lr)
+        return Adam(list(tensors_of(self.learnt)), lr=self.config.outer_lr)
 
     # -- the contract ------------------------------------------------------------------
 

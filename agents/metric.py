@@ -37,6 +37,7 @@ from metarl.environment.episodes import Episodes, TimeStep
 from metarl.environment.family import TaskFamily
 from metarl.errors import InputError
 from metarl.learning import estimators
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.distributions import Gaussian, gaussian, gaussian_parameters
 from metarl.learning.networks import Parameters, leaves
@@ -259,8 +260,8 @@ class MetricAgent(Agent):
         load_adam(self.optimizer, tensors)
         self.encoder.load(tensors)
 
-    def _adam(self) -> torch.optim.Adam:
-        return torch.optim.Adam(list(self.parameters.values()), self.config.lr)
+    def _adam(self) -> Adam:
+        return Adam(list(self.parameters.values()), self.config.lr)
 
 
 class Siamese(MetricAgent):

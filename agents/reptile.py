@@ -24,6 +24,7 @@ from torch import Tensor
 
 from metarl.environment.episodes import Episodes
 from metarl.environment.family import TaskFamily
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.distributions import Gaussian, gaussian, gaussian_parameters
 from metarl.learning.estimators import masked_mean
@@ -162,9 +163,7 @@ class Reptile(Agent):
         # A copy, for Adam works in place.
         policy = leaves({n: p.clone() for n, p in learner.policy.items()})
         # Adam is element-wise, so that one of stacked parameters is one for each task.
-        optimizer = torch.optim.Adam(
-            policy.values(), lr=config.inner_lr, eps=config.epsilon
-        )
+        optimizer = Adam(policy.values(), lr=config.inner_lr, eps=config.epsilon)
         load_adam(optimizer, learner.adam)
         for _ in range(config.updates):
             with torch.enable_grad():

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from metarl.environment.episodes import TimeStep
 from metarl.environment.family import TaskFamily
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Adaptation, Agent, Metrics, NoAdaptation
 from metarl.learning.history import History, HistoryPolicy
 from metarl.learning.normalization import Normalizer
@@ -99,9 +100,7 @@ class RMA(Agent):
         self.history = History(
             config.simulations, config.window, self.size, action_size
         )
-        self.optimizer = torch.optim.Adam(
-            self.estimator.parameters(), lr=config.estimator_lr
-        )
+        self.optimizer = Adam(self.estimator.parameters(), lr=config.estimator_lr)
         self.phase = 1
 
     def encoder(self, task_size: int) -> tuple[nn.Module, int]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from metarl.agents.history import HistoryConfig, history_actor
 from metarl.environment.episodes import TimeStep
 from metarl.environment.family import TaskFamily
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Adaptation, Agent, Metrics, NoAdaptation
 from metarl.learning.history import History, HistoryPolicy
 from metarl.learning.normalization import Normalizer
@@ -79,7 +80,7 @@ class Student(Agent):
         self.learner = PPOLearner(self.teacher, family, config, observe_task=True)
         sizes = (config.window, self.size, action_size)
         self.history = History(config.simulations, *sizes)
-        self.imitation = torch.optim.Adam(student.parameters(), lr=config.imitation_lr)
+        self.imitation = Adam(student.parameters(), lr=config.imitation_lr)
         self.phase = 1
 
     def train_step(self, sampler: Sampler) -> Metrics:

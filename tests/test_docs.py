@@ -18,16 +18,9 @@ SMALL = {
     "experiments/custom_agent/spread.py:Spread": ["--agent.tries", "4"],
 }
 """Options that make training with an agent cheap."""
-STUDIES = {
-    "leaderboard": ["--families", "point-goal", "--seeds", "0", "--agents", "random"],
-    "tune": ["--family", "point-goal", "--trials", "2"],
-    "headroom": ["--family", "point-goal"],
-    "variability": ["--family", "point-goal", "--train-tasks", "1", "--seeds", "0"],
-    "paper": ["--seeds", "0", "--steps", "8000"],
-    "reference": ["--families", "point-goal"],
-}
-"""Options that make their quick size smaller still."""
-NOT_HERE = ("demo", "doctor", "--help", "play", "compare")
+STUDIES = ("leaderboard", "tune", "headroom", "variability", "paper", "reference")
+"""Commands of minutes even at their quick size, which test_experiments.py runs."""
+NOT_HERE = ("demo", "doctor", "--help", "play", "compare", *STUDIES)
 """Commands that other tests run: they take minutes, look at the whole machine, or take
 runs of two agents."""
 
@@ -80,8 +73,7 @@ def small(words, run, out):
     if words[0] == "video" and "--after" in words:
         words[words.index("--after") + 1] = "0,1"
     if words[0] == "video":
-        words += ["--fps", "5"]
-    words += STUDIES.get(words[0], [])
+        words += ["--fps", "5", "--size", "160x120"]
     if words[0] == "check":
         robots = "experiments/custom_robot/"
         asked = words[1] if words[1].startswith(robots) else f"{robots}cart.py:Cart"
@@ -97,6 +89,16 @@ def test_a_quoted_command_runs(command, run_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, *words = shlex.split(command)
     assert main(small(words, run_folder, tmp_path)) == 0
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_quoted_study_has_the_options_that_are_quoted(study, capsys):
+    with pytest.raises(SystemExit):
+        main([study, "--help"])
+    known = capsys.readouterr().out
+    lines = [c for _, c in COMMANDS if c.startswith(f"metarl {study} ")]
+    for flag in re.findall(r"--[\w-]+", " ".join(lines)):
+        assert flag in known, flag
 
 
 def test_the_rest_is_what_one_expects():

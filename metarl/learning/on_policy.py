@@ -18,6 +18,7 @@ from torch import Tensor
 from metarl.environment.episodes import TimeStep
 from metarl.environment.family import TaskFamily
 from metarl.errors import RunError
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Metrics
 from metarl.learning.optimization import adam_tensors, load_adam
 from metarl.learning.ppo import ActorCritic, Batch, PPOConfig, followed, ppo_update
@@ -63,7 +64,7 @@ class PPOLearner:
         self.model = model
         self.learning_rate = self.config.learning_rate
         # Stable-Baselines3's epsilon.
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=0.0, eps=1e-5)
+        self.optimizer = Adam(model.parameters(), lr=0.0, eps=1e-5)
 
     def start(
         self, sampler: Sampler, pool: Callable[[Sampler], list[Task]]

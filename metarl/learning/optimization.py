@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from metarl.learning.adam import Adam
+
 Tree = Mapping[str, Any]
 """Tensors by name, or groups of them by name."""
 
@@ -142,9 +144,7 @@ def load_module(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -
     module.load_state_dict(own)
 
 
-def adam_tensors(
-    optimizer: torch.optim.Optimizer, prefix: str = "adam"
-) -> dict[str, Tensor]:
+def adam_tensors(optimizer: Adam, prefix: str = "adam") -> dict[str, Tensor]:
     """The state of an Adam optimizer, for a checkpoint: ``adam/0/exp_avg``, ...
 
     Args:
@@ -163,7 +163,7 @@ def adam_tensors(
 
 
 def load_adam(
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     tensors: Mapping[str, Tensor],
     prefix: str = "adam",
 ) -> None:
@@ -183,7 +183,7 @@ def load_adam(
 
 
 def descend(
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     gradients: Iterable[Tensor],
     max_norm: float = math.inf,
 ) -> float:

@@ -22,6 +22,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from metarl.learning.adam import Adam
 from metarl.learning.distributions import Gaussian
 from metarl.learning.estimators import masked_mean
 
@@ -198,7 +199,7 @@ def ppo_loss(
 
 def ppo_update(
     model: ActorCritic,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     batch: Batch,
     config: PPOConfig,
     generator: torch.Generator,

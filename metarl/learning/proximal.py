@@ -18,6 +18,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Metrics
 from metarl.learning.distributions import Gaussian
 from metarl.learning.estimators import masked_mean
@@ -81,7 +82,7 @@ def proximal_loss(
 
 def proximal_steps(
     learnt: Learnt,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     act: Callable[[Learnt], list[Gaussian]],
     batches: list[Batch],
     config: ProximalConfig,
