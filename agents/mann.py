@@ -30,8 +30,16 @@ from metarl.learning.recurrent_policy import Memory, State, chosen
 class MANNConfig(RL2Config):
     """Hyper-parameters of the memory-augmented network."""
 
+    copies: int = 2
+    """Trials of each task."""
+    lr: float = 2e-3
+    """Step size of Adam."""
+    epochs: int = 5
+    """Passes over the trials of an iteration."""
     minibatches: int = 1
-    """Minibatches a pass, of whole trials: a step costs the same for few and many."""
+    """Minibatches a pass: a step costs the same for few trials and many."""
+    entropy: float = 0.01
+    """Weight of the entropy bonus."""
     slots: int = 32
     """Slots of the memory."""
     width: int = 16
@@ -130,7 +138,7 @@ class ExternalMemory(Memory):
         self.controller = GRU(inputs + found, config.units)
         # For each head: a key, which is also what is written, a gate and a strength.
         self.heads = nn.Linear(config.units, config.heads * (config.width + 2))
-        self.output_size = config.units + found
+        self.input_size, self.output_size = inputs, config.units + found
 
     def initial(self, n: int) -> State:
         """An idle controller, no step made, nothing found, and an empty memory."""

@@ -7,9 +7,10 @@ episode begins. Its hidden state is reset with a trial, not with an episode, and
 cross episodes. So the network learns to explore first and to use later what it found.
 Adapting is nothing but acting.
 
-    maximise  E  sum of discounted rewards over the whole trial        by PPO
+    maximize  E  sum of discounted rewards over the whole trial        by PPO
 
-The baseline is linear and fitted per task, as in MAML, on inputs and time.
+The policy reads the observation beside the hidden state, and so does a critic, whose
+gradient shapes the hidden state, too: see `metarl.learning.heads`.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from torch import Tensor
 from metarl.environment.episodes import Episodes, TimeStep
 from metarl.environment.family import TaskFamily
 from metarl.learning import estimators, recurrent
+from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
+from metarl.learning.heads import HeadName
 from metarl.learning.optimization import adam_tensors, descend, load_adam
-from metarl.learning.ppo import clipped_surrogate, minibatches
+from metarl.learning.ppo import clipped_surrogate, minibatches, value_loss
 from metarl.learning.recurrent_policy import (
     FixedStatePolicy,
     Memory,
@@ -31,6 +34,7 @@ from metarl.learning.recurrent_policy import (
     RecurrentRollout,
     State,
     Trial,
+    in_pieces,
     input_size,
 )
 from metarl.learning.sampler import Sampler
@@ -43,27 +47,38 @@ class RL2Config:
 
     tasks: int = 20
     """Tasks a meta-iteration."""
-    copies: int = 2
+    copies: int = 1
     """Trials of each."""
     episodes: int = 5
     """Episodes a trial."""
     units: int = 64
     """Units of the recurrent network."""
+    head: HeadName = "skip"
+    """What acts on its hidden state: a network that reads the observation beside it, a
+    linear layer, or a network whose weights the hidden state makes."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Units of the hidden layers of a skip head, and of a learned critic."""
+    generated: int = 16
+    """Hidden units of the policy that a hypernetwork makes."""
+    critic: Literal["learned", "linear"] = "learned"
+    """What advantages are over: a value network, or a linear fit for each task."""
     initial_std: float = 1.0
     """Standard deviation of the first policy's exploration."""
     discount: float = 0.99
     """Discount factor, across the episodes of a trial."""
     gae_lambda: float = 0.95
     """Lambda of the generalized advantage estimates."""
-    lr: float = 2e-3
+    unroll: int = 200
+    """Control steps that gradients flow back through at most: a longer trial is cut."""
+    lr: float = 3e-3
     """Step size of Adam."""
-    epochs: int = 5
+    epochs: int = 2
     """Passes over the trials of an iteration."""
-    minibatches: int = 2
-    """Minibatches a pass, of whole trials."""
+    minibatches: int = 4
+    """Minibatches a pass, of whole pieces of trials."""
     clip: float = 0.2
     """Clip range of the probability ratio."""
-    entropy: float = 0.01
+    entropy: float = 0.0
     """Weight of the entropy bonus."""
     max_gradient: float = 1.0
     """A gradient longer than this is shortened."""
@@ -79,7 +94,7 @@ class GRU(Memory):
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
-        self.output_size = units
+        self.input_size, self.output_size = inputs, units
         self.gru = recurrent.GRU(inputs, units)
 
     def initial(self, n: int) -> State:
@@ -102,6 +117,13 @@ class RL2(Agent):
 
     Config: ClassVar[type] = RL2Config
     kind: ClassVar[str] = "memory"
+    earlier_settings: ClassVar = {
+        "head": "linear",
+        "hidden": (64, 64),
+        "generated": 16,
+        "critic": "linear",
+        "unroll": 1_000_000,
+    }
 
     def __init__(self, family: TaskFamily, config: RL2Config, seed: int) -> None:
         super().__init__(family, config, seed)
@@ -110,7 +132,15 @@ class RL2(Agent):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(seed, "initial policy") % 2**63)
             memory = self.memory(input_size(observation_size, action_size))
-            self.network = RecurrentPolicy(memory, action_size, config.initial_std)
+            self.network = RecurrentPolicy(
+                memory,
+                action_size,
+                config.initial_std,
+                config.head,
+                config.hidden,
+                config.generated,
+                critic=config.critic == "learned",
+            )
         self.parameters = list(self.network.parameters())
         self.optimizer = self._adam()
 
@@ -132,13 +162,21 @@ class RL2(Agent):
             )
             policy.update(episodes[-1])
         trial = policy.trial(episodes)
-        advantage = self.advantages(trial, len(tasks))
+        features, starts = self.network.replay(trial.inputs, config.unroll)
+        trial.value = self.network.value(features, trial.inputs)
+        advantage, target = (
+            in_pieces(part, len(starts))
+            for part in (self.advantages(trial, len(tasks)), self.targets(trial))
+        )
+        pieces = trial.pieces(starts)
         shuffle = torch_generator(self.seed, sampler.iteration, "minibatches")
         metrics: Metrics = {}
         for some in minibatches(
             len(advantage), config.minibatches, config.epochs, shuffle
         ):
-            loss, metrics = self.loss(trial.select(some), advantage[some])
+            loss, metrics = self.loss(
+                pieces.select(some), advantage[some], target[some]
+            )
             gradients = torch.autograd.grad(  # a memory may not have been asked
                 loss, self.parameters, allow_unused=True, materialize_grads=True
             )
@@ -153,31 +191,67 @@ class RL2(Agent):
         }
 
     def advantages(self, trial: Trial, tasks: int) -> Tensor:
-        """Advantages over a baseline for each task, across episodes, (n, time)."""
-        reward, mask, inputs, phase = (
-            value.unflatten(0, (tasks, -1))
-            for value in (trial.reward, trial.mask, trial.inputs, trial.phase)
-        )
-        advantage = estimators.advantages(
-            torch.cat([inputs, phase[..., None]], -1),
-            reward,
-            mask,
-            self.config.discount,
-            self.config.gae_lambda,
-        )
+        """Advantages across episodes, normalized for each task, (n, time)."""
+        config = self.config
+
+        def by_task(values: Tensor) -> Tensor:
+            return values.unflatten(0, (tasks, -1))
+
+        if self.network.critic is None:
+            advantage = estimators.advantages(
+                by_task(torch.cat([trial.inputs, trial.phase[..., None]], -1)),
+                by_task(trial.reward),
+                by_task(trial.mask),
+                config.discount,
+                config.gae_lambda,
+            )
+        else:
+            advantage = estimators.normalized(
+                by_task(self.estimated(trial)), by_task(trial.mask)
+            )
         return advantage.flatten(0, 1)
 
-    def loss(self, trial: Trial, advantage: Tensor) -> tuple[Tensor, Metrics]:
-        """PPO's loss of whole trials, unrolled from their start."""
-        initial = self.network.memory.initial(len(advantage))
-        actions, _ = self.network(trial.inputs, initial)
+    def estimated(self, trial: Trial) -> Tensor:
+        """Generalized advantages over the critic's values, (n, time)."""
+        config = self.config
+        return estimators.generalized_advantages(
+            trial.reward, trial.value, trial.mask, config.discount, config.gae_lambda
+        )
+
+    def targets(self, trial: Trial) -> Tensor:
+        """Lambda-returns in the unit of the critic, which follows them, (n, time)."""
+        critic = self.network.critic
+        if critic is None:
+            return torch.zeros_like(trial.value)
+        returns = estimators.discounted_returns(trial.reward, self.config.discount)
+        critic.returns.update(returns[..., None], trial.mask)
+        return (trial.value + self.estimated(trial)) / critic.scale
+
+    def loss(
+        self, trial: Trial, advantage: Tensor, target: Tensor | None = None
+    ) -> tuple[Tensor, Metrics]:
+        """PPO's loss of whole trials, unrolled from their start.
+
+        Args:
+            trial: n trials.
+            advantage: (n, time).
+            target: what the critic should say, (n, time); None leaves it out.
+        """
+        network, count = self.network, trial.mask.sum().clamp(min=1)
+        features, _ = network.memory(trial.inputs, trial.start)
+        actions = network.actions(features, trial.inputs)
         log_ratio = actions.log_prob(trial.action) - trial.log_prob
         gain = clipped_surrogate(log_ratio, advantage, trial.mask, self.config.clip)
-        count = trial.mask.sum().clamp(min=1)
         loss = -gain.sum() / count - self.config.entropy * actions.entropy()
         with torch.no_grad():
             divergence = (torch.expm1(log_ratio) - log_ratio) * trial.mask
-        return loss, {"kl": float(divergence.sum() / count)}
+        metrics = {"kl": float(divergence.sum() / count)}
+        if network.critic is not None and target is not None:
+            value = network.critic(features, trial.inputs)
+            error = value_loss(value.flatten(), target.flatten(), trial.mask.flatten())
+            loss = loss + 0.5 * error
+            metrics["value_loss"] = float(error.detach())
+        return loss, metrics
 
     def adaptation(self, tasks: int) -> "RecurrentAdaptation":
         """A trial of each task, from an empty memory."""
@@ -200,8 +274,8 @@ class RL2(Agent):
         self.optimizer = self._adam()
         load_adam(self.optimizer, tensors)
 
-    def _adam(self) -> torch.optim.Adam:
-        return torch.optim.Adam(self.parameters, lr=self.config.lr)
+    def _adam(self) -> Adam:
+        return Adam(self.parameters, lr=self.config.lr)
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 Several episodes of one task make a trial. A `Memory` is a module with a state: a
 recurrent network, or one with an external memory. It reads the observation, the last
-action and reward, and whether an episode begins, and gives features for a Gaussian
-policy:
+action and reward, and whether an episode begins, and gives features, which a Gaussian
+policy acts on:
 
     policy = RecurrentRollout(network, normalizer, tasks=20, copies=2, record=True)
     episodes = [collect(environment, policy, seed) for seed in seeds]    # one trial
@@ -15,6 +15,7 @@ the others to finish, so that a trial is the same whatever runs beside it.
 
 import abc
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from metarl.environment.episodes import Episodes, TimeStep
 from metarl.learning.distributions import MIN_LOG_STD, Gaussian
+from metarl.learning.heads import Critic, HeadName, Sizes, make_head
 from metarl.learning.normalization import Normalizer
 
 State = tuple[Tensor, ...]
@@ -31,6 +33,8 @@ State = tuple[Tensor, ...]
 class Memory(nn.Module, abc.ABC):
     """A module with a state."""
 
+    input_size: int
+    """Number of inputs that it reads a step: see `input_size`."""
     output_size: int
     """Number of features that it gives."""
 
@@ -74,32 +78,77 @@ def input_size(observation_size: int, action_size: int) -> int:
 
 
 class RecurrentPolicy(nn.Module):
-    """A Gaussian policy on the features of a memory.
+    """A Gaussian policy on the features of a memory, and perhaps a critic.
 
     Args:
         memory: the module with a state.
         action_size: number of action components.
         initial_std: standard deviation of the first policy's exploration.
+        head: how features and inputs become mean actions: see `metarl.learning.heads`.
+        hidden: units of the hidden layers of a skip head, and of the critic.
+        generated: hidden units of the policy that a hypernetwork makes.
+        critic: learn values of steps, too.
     """
 
-    def __init__(self, memory: Memory, action_size: int, initial_std: float) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        action_size: int,
+        initial_std: float,
+        head: HeadName = "skip",
+        hidden: Sequence[int] = (64, 64),
+        generated: int = 16,
+        critic: bool = False,
+    ) -> None:
         super().__init__()
+        self.action_size = action_size
+        observation_size = memory.input_size - input_size(0, action_size)
+        sizes = Sizes(
+            memory.output_size, memory.input_size, observation_size, action_size
+        )
         self.memory = memory
-        self.mean = nn.Linear(memory.output_size, action_size)
-        with torch.no_grad():  # so that the first policy hardly prefers anything
-            self.mean.weight.mul_(0.01)
-            self.mean.bias.zero_()
+        self.mean = make_head(head, sizes, hidden, generated)
+        self.critic = Critic(sizes, hidden) if critic else None
         self.log_std = nn.Parameter(torch.full((action_size,), math.log(initial_std)))
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Gaussian, State]:
         """Actions of all steps, means (n, time, action_size), and the last state."""
         features, state = self.memory(inputs, state)
-        return Gaussian(self.mean(features), self.clamped_log_std), state
+        return self.actions(features, inputs), state
 
     def step(self, inputs: Tensor, state: State) -> tuple[Gaussian, State]:
         """Actions of one step, means (n, action_size), and the state after it."""
         features, state = self.memory.step(inputs, state)
-        return Gaussian(self.mean(features), self.clamped_log_std), state
+        return self.actions(features, inputs), state
+
+    def actions(self, features: Tensor, inputs: Tensor) -> Gaussian:
+        """Actions, means (..., action_size), from what the memory gave and read."""
+        return Gaussian(self.mean(features, inputs), self.clamped_log_std)
+
+    @torch.no_grad()
+    def value(self, features: Tensor, inputs: Tensor) -> Tensor:
+        """Discounted returns that the critic expects, (...); 0 without a critic."""
+        if self.critic is None:
+            return torch.zeros(features.shape[:-1])
+        return self.critic.scale * self.critic(features, inputs)
+
+    @torch.no_grad()
+    def replay(self, inputs: Tensor, unroll: int) -> tuple[Tensor, list[State]]:
+        """Features of all steps of trials, and states for `Trial.pieces`.
+
+        Args:
+            inputs: (n, time, input_size).
+            unroll: steps of a piece at most.
+        """
+        time = inputs.shape[1]
+        length = math.ceil(time / math.ceil(time / unroll))
+        state = self.memory.initial(len(inputs))
+        features, starts = [], []
+        for piece in inputs.split(length, 1):
+            starts.append(state)
+            found, state = self.memory(piece, state)
+            features.append(found)
+        return torch.cat(features, 1), starts
 
     @property
     def clamped_log_std(self) -> Tensor:
@@ -126,10 +175,39 @@ class Trial:
     """1 where a step was made that may be learnt from."""
     phase: Tensor
     """Share of the horizon of the episode that had passed."""
+    value: Tensor
+    """Discounted return that a critic expects; 0 without one."""
+    start: State
+    """Of the memory before the first step."""
 
     def select(self, index: Tensor) -> "Trial":
         """Some of the trials."""
-        return Trial(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        start = tuple(part[index] for part in self.start)
+        return self._each(lambda values: values[index], start)
+
+    def pieces(self, starts: list[State]) -> "Trial":
+        """Each trial in as many parts of one length as there are states to start from.
+
+        Args:
+            starts: of the memory before each part, of all trials.
+        """
+        start = tuple(
+            torch.stack(p, 1).flatten(0, 1) for p in zip(*starts, strict=True)
+        )
+        return self._each(lambda values: in_pieces(values, len(starts)), start)
+
+    def _each(self, change: Callable[[Tensor], Tensor], start: State) -> "Trial":
+        names = (field.name for field in fields(self) if field.name != "start")
+        return Trial(
+            **{name: change(getattr(self, name)) for name in names}, start=start
+        )
+
+
+def in_pieces(values: Tensor, count: int) -> Tensor:
+    """(n, time, ...) as (n * count, length, ...); zeros fill the last piece."""
+    n, time, *rest = values.shape
+    zeros = values.new_zeros(n, -time % count, *rest)
+    return torch.cat([values, zeros], 1).view(n * count, -1, *rest)
 
 
 class RecurrentRollout:
@@ -158,7 +236,7 @@ class RecurrentRollout:
         self.grid = (tasks, copies)
         n = tasks * copies
         self.state = network.memory.initial(n)
-        self.last_action = torch.zeros(n, network.mean.out_features)
+        self.last_action = torch.zeros(n, network.action_size)
         self.last_reward = torch.zeros(n)
         self.read: list[Tensor] = []
         self.scores: list[Tensor] = []
@@ -227,6 +305,8 @@ class RecurrentRollout:
             reward=packed(joined("reward")),
             mask=packed(joined("mask")) * whole[:, None],
             phase=packed(phase.expand(len(ran), -1)),
+            value=torch.zeros(ran.shape),
+            start=self.network.memory.initial(len(ran)),
         )
 
     def fixed(self, explore: bool) -> "FixedStatePolicy":

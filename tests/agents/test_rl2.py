@@ -1,6 +1,8 @@
 """RL2 learns what only memory can solve, by PPO on whole trials."""
 
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +10,10 @@ import torch
 from metarl.agents.rl2 import RL2
 from metarl.environment.family import TaskFamily
 from metarl.evaluation.protocol import evaluate
-from metarl.learning.recurrent_policy import Trial
+from metarl.learning.recurrent_policy import Trial, in_pieces
 from metarl.learning.sampler import Sampler
+from metarl.runs.folder import Run
+from metarl.runs.train import resume
 from metarl.simulation.engine import mujoco
 from metarl.tasks.parameter import Choice
 
@@ -63,12 +67,16 @@ def trial_of(reward, **parts):
         "log_prob": torch.zeros(n, time),
         "mask": torch.ones(n, time),
         "phase": torch.zeros(n, time),
+        "value": torch.zeros(n, time),
+        "start": (torch.zeros(n, 4),),
     }
     return Trial(reward=reward, **{**nothing, **parts})
 
 
-def test_the_baseline_does_not_mix_tasks():
-    agent = RL2(TwoButtons(), RL2.Config(tasks=2, episodes=2, units=4), seed=0)
+@pytest.mark.parametrize("critic", ["linear", "learned"])
+def test_the_baseline_does_not_mix_tasks(critic):
+    config = RL2.Config(tasks=2, episodes=2, units=4, critic=critic)
+    agent = RL2(TwoButtons(), config, seed=0)
     generator = torch.Generator().manual_seed(0)
     reward = torch.randn(4, 8, generator=generator)
     inputs = torch.randn(4, 8, 4, generator=generator)
@@ -81,7 +89,8 @@ def test_the_baseline_does_not_mix_tasks():
 
 def test_what_the_phase_of_an_episode_foretells_is_no_advantage():
     """Also where one robot's episode has begun and another's is about to end."""
-    agent = RL2(TwoButtons(), RL2.Config(units=4, discount=0.0), seed=0)
+    config = RL2.Config(units=4, discount=0.0, critic="linear")
+    agent = RL2(TwoButtons(), config, seed=0)
     phase = torch.tensor([[0, 1, 2, 0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 0, 1, 2]]) / 5
     luck = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     expected = agent.advantages(trial_of(luck, phase=phase), 1)
@@ -91,7 +100,8 @@ def test_what_the_phase_of_an_episode_foretells_is_no_advantage():
 
 
 def test_a_ratio_beyond_the_clip_pays_no_more():
-    agent = RL2(TwoButtons(), RL2.Config(units=4, entropy=0.0), seed=0)
+    config = RL2.Config(units=4, entropy=0.0, critic="linear")
+    agent = RL2(TwoButtons(), config, seed=0)
     trial = trial_of(torch.zeros(2, 8))
     actions, _ = agent.network(trial.inputs, agent.network.memory.initial(2))
     now = actions.log_prob(trial.action).detach()
@@ -107,6 +117,107 @@ def test_entropy_is_a_bonus():
     loss, _ = agent.loss(trial_of(torch.zeros(2, 8)), torch.zeros(2, 8))
     (gradient,) = torch.autograd.grad(loss, agent.network.log_std)
     assert gradient.item() == -0.5  # a nat more of deviation is one of entropy
+
+
+def drawn_trial(seed=0, **parts):
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(4, 8, 4, generator=generator)
+    reward = 3 + inputs[..., 0] + torch.randn(4, 8, generator=generator)
+    return trial_of(reward, inputs=inputs, **parts)
+
+
+def test_targets_are_lambda_returns_in_the_unit_of_the_critic():
+    config = RL2.Config(units=4, discount=0.9, gae_lambda=0.8)
+    agent = RL2(TwoButtons(), config, seed=0)
+    mask = torch.tensor([[1.0] * 8, [1.0] * 5 + [0.0] * 3])
+    value = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
+    trial = trial_of(torch.ones(2, 8) * mask, mask=mask, value=value * mask)
+    expected = torch.zeros(2, 8)
+    for row, length in enumerate((8, 5)):  # nothing is expected after a trial's end
+        following, target = 0.0, 0.0
+        for t in reversed(range(length)):
+            target = 1 + 0.9 * (0.2 * following + 0.8 * target)
+            following = expected[row, t] = value[row, t]
+            expected[row, t] = target
+    found = agent.targets(trial)
+    returns = [sum(0.9**i for i in range(n)) for n in (*range(1, 9), *range(1, 6))]
+    scale = torch.tensor(returns).std(correction=0)
+    assert agent.network.critic.scale == pytest.approx(scale.item())
+    torch.testing.assert_close(found * mask, expected / scale)
+
+
+def test_values_are_in_the_unit_of_rewards():
+    agent = RL2(TwoButtons(), RL2.Config(units=4), seed=0)
+    features, inputs = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    small = agent.network.value(features, inputs)
+    agent.network.critic.returns.update(torch.tensor([[-20.0], [20.0]]), torch.ones(2))
+    torch.testing.assert_close(agent.network.value(features, inputs), 20 * small)
+
+
+def test_advantages_are_over_what_the_critic_expects():
+    config = RL2.Config(units=4, gae_lambda=1.0)
+    agent = RL2(TwoButtons(), config, seed=0)
+    trial = drawn_trial()
+    returns = torch.zeros(4, 9)
+    for t in reversed(range(8)):
+        returns[:, t] = trial.reward[:, t] + 0.99 * returns[:, t + 1]
+    trial.value = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+    better = (returns[:, :8] - trial.value).view(2, 2, 8)
+    std, mean = torch.std_mean(better, (1, 2), correction=0, keepdim=True)
+    expected = ((better - mean) / std).view(4, 8)
+    torch.testing.assert_close(agent.advantages(trial, 2), expected)
+
+
+def test_the_critic_learns_a_fixed_batch():
+    agent = RL2(TwoButtons(), RL2.Config(units=4), seed=0)
+    trial = drawn_trial()
+    advantage, target = torch.zeros(4, 8), agent.targets(trial)
+    optimizer = torch.optim.Adam(agent.network.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(100):
+        loss, metrics = agent.loss(trial, advantage, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(metrics["value_loss"])
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_the_loss_of_values_counts_half_and_shapes_the_memory():
+    agent = RL2(TwoButtons(), RL2.Config(units=4, entropy=0.0), seed=0)
+    trial, nothing = drawn_trial(), torch.zeros(4, 8)
+    without, _ = agent.loss(trial, nothing)
+    loss, metrics = agent.loss(trial, nothing, nothing + 2)
+    assert (loss - without).item() == pytest.approx(0.5 * metrics["value_loss"])
+    gradients = torch.autograd.grad(loss, list(agent.network.memory.parameters()))
+    assert all((g != 0).any() for g in gradients)
+
+
+def test_the_gradient_of_a_hypernetwork_reaches_the_memory_once_it_makes_a_difference():
+    family = TwoButtons()
+    config = RL2.Config(tasks=4, episodes=2, units=4, head="hypernetwork")
+    agent = RL2(family, config, seed=0)
+    inputs = torch.randn(1, 1, 4)
+    states = torch.randn(2, 1, 4)
+
+    def means():
+        return [agent.network(inputs, (s,))[0].mean for s in states]
+
+    assert torch.equal(*means())
+    agent.train_step(Sampler(family, 0))
+    assert not torch.equal(*means())
+
+
+def test_a_trial_in_pieces_is_trained_on_like_a_whole_one_but_for_the_gradient():
+    """Losses agree where the weights are those that acted."""
+    agent = RL2(TwoButtons(), RL2.Config(units=4), seed=0)
+    trial, advantage = drawn_trial(), torch.randn(4, 8)
+    target = agent.targets(trial)
+    whole, _ = agent.loss(trial, advantage, target)
+    _, starts = agent.network.replay(trial.inputs, 3)
+    parts = (in_pieces(part, len(starts)) for part in (advantage, target))
+    cut, _ = agent.loss(trial.pieces(starts), *parts)
+    torch.testing.assert_close(cut, whole)
 
 
 def test_an_episode_of_training_begins_with_the_last_reward_of_the_one_before():
@@ -132,3 +243,29 @@ def test_a_long_gradient_is_shortened():
     kept = [entry["exp_avg"] for entry in agent.optimizer.state.values()]
     # Adam's first average is a tenth of the gradient.
     assert torch.nn.utils.get_total_norm(kept).item() == pytest.approx(1e-4)
+
+
+EARLIER = Path(__file__).parents[1] / "runs/earlier_rl2"
+"""rl2 on point-goal, before it had a head and a critic of its own."""
+
+
+def test_an_earlier_run_acts_as_it_did_and_goes_on(tmp_path):
+    shutil.copytree(EARLIER, tmp_path / "run")
+    family, agent, _ = Run(tmp_path / "run").load()
+    assert (agent.config.head, agent.config.critic) == ("linear", "linear")
+    options = {"tasks": 3, "budgets": (0, 2), "query_episodes": 2}
+    result = evaluate(agent, family, splits=["interpolation"], **options)
+    # What the version that trained it gave.
+    expected = [
+        (-3.5068145990371704, -10.063119411468506, -5.547278165817261),
+        (-3.512853264808655, -10.06917667388916, -5.552954196929932),
+    ]
+    for point, returns in zip(
+        result.splits["interpolation"].points, expected, strict=True
+    ):
+        assert point.returns == pytest.approx(returns, abs=1e-5)
+    run = resume(tmp_path / "run", steps=200, quiet=True)
+    _, after, state = run.load()
+    assert state["sampler"]["iteration"] == 3
+    steps = [int(t) for n, t in after.state()[0].items() if n.endswith("/step")]
+    assert set(steps) == {30}  # Adam goes on

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metarl.agents.mann import MANN
-from metarl.agents.rl2 import RL2
+from metarl.agents.mann import MANN, ExternalMemory, MANNConfig
+from metarl.agents.rl2 import GRU, RL2
 from metarl.environment.collect import collect
 from metarl.environment.environment import Environment
 from metarl.environment.episodes import TimeStep
@@ -17,6 +17,8 @@ from metarl.learning.recurrent_policy import (
     RecurrentPolicy,
     RecurrentRollout,
     State,
+    Trial,
+    in_pieces,
     input_size,
 )
 from metarl.learning.sampler import Sampler
@@ -29,7 +31,7 @@ class Tape(Memory):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.output_size = inputs
+        self.input_size = self.output_size = inputs
 
     def initial(self, n: int) -> State:
         return (torch.zeros(n, self.output_size),)
@@ -56,6 +58,91 @@ def time_step(observation, reward=0.0, first=False, active=True, noise=0.0):
 @pytest.fixture
 def network():
     return RecurrentPolicy(Tape(input_size(1, 1)), action_size=1, initial_std=1.0)
+
+
+def test_with_a_skip_head_the_observation_reaches_the_action_without_the_memory():
+    """And with a linear head it does not."""
+    inputs = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    for head, reached in (("skip", True), ("linear", False)):
+        memory = GRU(4, 5)
+        for parameter in memory.parameters():
+            torch.nn.init.zeros_(parameter)
+        network = RecurrentPolicy(memory, 1, 1.0, head, hidden=(6,))
+        actions, _ = network.step(inputs, memory.initial(3))
+        others, _ = network.step(inputs + 1, memory.initial(3))
+        assert torch.equal(actions.mean, others.mean) != reached
+
+
+MEMORIES = {
+    "gru": lambda: GRU(4, 5),
+    "external": lambda: ExternalMemory(
+        4, MANNConfig(units=5, slots=4, width=2, every=3)
+    ),
+}
+
+
+@pytest.mark.parametrize("head", ["linear", "skip", "hypernetwork"])
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_steps_are_those_of_a_whole_sequence(memory, head):
+    torch.manual_seed(0)
+    network = RecurrentPolicy(MEMORIES[memory](), 1, 1.0, head, hidden=(6,))
+    with torch.no_grad():
+        for parameter in network.mean.parameters():
+            parameter.normal_(std=0.5)
+    inputs = torch.randn(2, 7, 4)
+    state = network.memory.initial(2)
+    whole, last = network(inputs, state)
+    means = []
+    for now in inputs.unbind(1):
+        actions, state = network.step(now, state)
+        means.append(actions.mean)
+    torch.testing.assert_close(torch.stack(means, 1), whole.mean)
+    torch.testing.assert_close(state, last)
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_pieces_start_where_the_one_before_ended(memory):
+    torch.manual_seed(0)
+    network = RecurrentPolicy(MEMORIES[memory](), 1, 1.0)
+    inputs = torch.randn(2, 7, 4)
+    whole, _ = network.memory(inputs, network.memory.initial(2))
+    features, starts = network.replay(inputs, unroll=3)
+    assert len(starts) == 3
+    torch.testing.assert_close(features, whole)
+    trial = trial_of(inputs, network.memory.initial(2)).pieces(starts)
+    assert trial.inputs.shape == (6, 3, 4)
+    again, _ = network.memory(trial.inputs, trial.start)
+    torch.testing.assert_close(again.reshape(2, 9, -1)[:, :7], whole)
+    assert trial.mask.tolist() == [[1, 1, 1], [1, 1, 1], [1, 0, 0]] * 2
+    one = trial.select(torch.tensor([4]))
+    alone, _ = network.memory(one.inputs, one.start)
+    torch.testing.assert_close(alone[0], whole[1, 3:6])
+
+
+def trial_of(inputs, start):
+    """Trials of whose steps only the inputs are known."""
+    n, time, _ = inputs.shape
+    zeros, mask = torch.zeros(n, time), torch.ones(n, time)
+    return Trial(inputs, zeros[..., None], zeros, zeros, mask, zeros, zeros, start)
+
+
+@pytest.mark.parametrize(
+    ("time", "unroll", "shape"),
+    [
+        (7, 7, (1, 7)),
+        (7, 100, (1, 7)),
+        (8, 7, (2, 4)),
+        (7, 3, (3, 3)),
+        (5, 1, (5, 1)),
+    ],
+)
+def test_a_trial_is_cut_as_evenly_as_can_be(network, time, unroll, shape):
+    inputs = torch.arange(8.0 * time).view(2, time, 4)
+    _, starts = network.replay(inputs, unroll)
+    pieces = in_pieces(inputs, len(starts))
+    assert pieces.shape == (2 * shape[0], shape[1], 4)
+    joined = pieces.view(2, -1, 4)
+    assert torch.equal(joined[:, :time], inputs) and not joined[:, time:].any()
 
 
 def test_it_reads_observation_last_action_last_reward_and_the_beginning(network):
