@@ -26,13 +26,15 @@ from metarl.evaluation.statistics import Estimate
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two agents on one split after one budget."""
+    """Two agents on one split after one budget, or several that change neither."""
 
     first: str
     second: str
     split: str
     episodes: float
     """Of adaptation, of each task."""
+    until: float
+    """The largest budget at which both agents still have the same values."""
     tasks: int
     """On which both have the measure."""
     difference: Estimate
@@ -123,6 +125,9 @@ def compare(
 ) -> list[Comparison]:
     """Every pair of agents on every split and budget that both have.
 
+    Budgets at which neither changes are one comparison: an agent that does not adapt
+    between episodes would else be corrected for the same number several times.
+
     Args:
         groups: evaluations of each agent, one per seed, by its name.
         measure: "return", "success" or a metric of the family; larger is better.
@@ -175,17 +180,32 @@ def _rows(
         budgets = [point.episodes for point in parts[0].points]
         tables.append((budgets, np.stack([part.scores(measure) for part in parts])))
     (budgets, one), (others, other) = tables
-    for episodes in (b for b in budgets if b in others):
-        first = one[:, :, budgets.index(episodes)]
-        second = other[:, :, others.index(episodes)]
+    shared = [b for b in budgets if b in others]
+    columns = [
+        (one[:, :, budgets.index(b)], other[:, :, others.index(b)]) for b in shared
+    ]
+    for place, (first, second) in enumerate(columns):
+        if place and _same(columns[place - 1], columns[place]):
+            continue
         both = ~(np.isnan(first).any(0) | np.isnan(second).any(0))
         if both.any():
+            until = place
+            while until + 1 < len(shared) and _same(columns[until + 1], columns[place]):
+                until += 1
             difference, p_value = paired_difference(first, second)
             improvement = probability_of_improvement(first, second)
             yield Comparison(
-                *(*pair, split, episodes, int(both.sum())),
+                *(*pair, split, shared[place], shared[until], int(both.sum())),
                 *(difference, improvement, p_value),
             )
+
+
+def _same(
+    one: tuple[NDArray[np.float64], ...], other: tuple[NDArray[np.float64], ...]
+) -> bool:
+    return all(
+        np.array_equal(a, b, equal_nan=True) for a, b in zip(one, other, strict=True)
+    )
 
 
 def _defined(

@@ -125,7 +125,7 @@ class _Run(torch.autograd.Function):
         ):
             torch.add(g, later, out=d)
             thirds.mul_(each)
-            later = torch.addmm(d * kept, flat, weight)
+            later = torch.mul(d, kept).addmm_(flat, weight)
         of_m = of_m.view(time * n, 3 * units)
         of_t_rz, of_t_c = of_m[:, :-units], of_state.mul_(to_c).flatten(0, 1)
         of_x = None

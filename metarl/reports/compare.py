@@ -3,8 +3,10 @@
 import csv
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,7 +19,8 @@ from metarl.reports.records import read_record, variants
 from metarl.runs.folder import Run, as_run
 
 COLUMNS = (
-    *("first", "second", "split", "episodes", "tasks", "difference", "low", "high"),
+    *("first", "second", "split", "episodes", "until", "tasks"),
+    *("difference", "low", "high"),
     *("probability_of_improvement", "p_value"),
 )
 
@@ -55,22 +58,25 @@ def compare(
 
 
 def print_comparisons(rows: Sequence[Comparison], measure: str) -> None:
-    """Print comparisons as a table in the terminal."""
-    table = Table("split", "episodes", "first", "second")
-    for column in (f"{measure}: first - second", "first is better", "p", ""):
-        table.add_column(column)
-    for row in rows:
-        value, low, high = row.difference
-        table.add_row(
-            row.split,
-            f"{row.episodes:g}",
-            *map(escape, (row.first, row.second)),
-            escape(f"{value:.3g} [{low:.3g}, {high:.3g}]"),
-            f"{row.improvement:.0%}",
-            f"{row.p_value:.2g}",
-            "apart" if row.apart else "",
-        )
-    Console().print(table)
+    """Print comparisons in the terminal, a table for each split."""
+    console = Console()
+    for split, its_rows in groupby(rows, lambda row: row.split):
+        table = Table(title=split, title_justify="left", box=SIMPLE_HEAD, padding=0)
+        names = ("episodes", "first", "second", f"{measure}: first - second")
+        for name in (*names, "better", "p"):
+            table.add_column(escape(name) + " ", no_wrap=True)
+        for row in its_rows:
+            value, low, high = row.difference
+            more = f" to {row.until:g}" if row.until > row.episodes else ""
+            table.add_row(
+                f"{row.episodes:g}{more}",
+                *map(escape, (row.first, row.second)),
+                escape(f"{value:.3g} [{low:.3g}, {high:.3g}]"),
+                f"{row.improvement:.0%}",
+                f"{row.p_value:.2g}" + (" *" if row.apart else ""),
+            )
+        console.print(table)
+    console.print("better: on how many tasks the first is. *: apart, at the 5 % level.")
 
 
 def write_csv(rows: Sequence[Comparison]) -> None:
@@ -78,5 +84,5 @@ def write_csv(rows: Sequence[Comparison]) -> None:
     writer = csv.writer(sys.stdout)
     writer.writerow(COLUMNS)
     for row in rows:
-        about = (row.first, row.second, row.split, row.episodes, row.tasks)
+        about = (row.first, row.second, row.split, row.episodes, row.until, row.tasks)
         writer.writerow([*about, *row.difference, row.improvement, row.p_value])

@@ -131,3 +131,17 @@ def test_a_split_of_one_agent_alone_is_passed_over(groups):
     near = dataclasses.replace(one, splits={"near": one.splits["near"]})
     rows = compare({"maml": [near], "rl2": groups["rl2"]})
     assert {row.split for row in rows} == {"near"}
+
+
+def test_budgets_that_change_neither_agent_are_one_comparison():
+    still, moving = evaluation("randomized"), evaluation("maml", seed=1)
+    first = still.splits["far"].points[0]
+    points = [dataclasses.replace(first, episodes=n) for n in (0, 1, 2, 5, 10, 20)]
+    far = dataclasses.replace(still.splits["far"], points=tuple(points))
+    still = dataclasses.replace(still, splits={"far": far})
+    again = dataclasses.replace(still, run=dataclasses.replace(still.run))
+    (row,) = compare({"a": [still], "b": [again]})
+    assert (row.episodes, row.until) == (0, 20)
+    rows = compare({"a": [still], "maml": [moving]}, splits=["far"])
+    assert [row.episodes for row in rows] == [0, 1, 2, 5, 10, 20]
+    assert all(row.until == row.episodes for row in rows)
