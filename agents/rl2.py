@@ -26,7 +26,7 @@ from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.heads import HeadName
 from metarl.learning.optimization import adam_tensors, descend, load_adam
-from metarl.learning.ppo import clipped_surrogate, minibatches, value_loss
+from metarl.learning.ppo import clipped_surrogate, minibatches
 from metarl.learning.recurrent_policy import (
     FixedStatePolicy,
     Memory,
@@ -163,20 +163,15 @@ class RL2(Agent):
             policy.update(episodes[-1])
         trial = policy.trial(episodes)
         features, starts = self.network.replay(trial.inputs, config.unroll)
-        trial.value = self.network.value(features, trial.inputs)
-        advantage, target = (
-            in_pieces(part, len(starts))
-            for part in (self.advantages(trial, len(tasks)), self.targets(trial))
-        )
+        self.value(trial, features)
+        advantage = in_pieces(self.advantages(trial, len(tasks)), len(starts))
         pieces = trial.pieces(starts)
         shuffle = torch_generator(self.seed, sampler.iteration, "minibatches")
         metrics: Metrics = {}
         for some in minibatches(
             len(advantage), config.minibatches, config.epochs, shuffle
         ):
-            loss, metrics = self.loss(
-                pieces.select(some), advantage[some], target[some]
-            )
+            loss, metrics = self.loss(pieces.select(some), advantage[some])
             gradients = torch.autograd.grad(  # a memory may not have been asked
                 loss, self.parameters, allow_unused=True, materialize_grads=True
             )
@@ -190,9 +185,27 @@ class RL2(Agent):
             **metrics,
         }
 
+    def value(self, trial: Trial, features: Tensor) -> None:
+        """Note what the critic expects of a trial, and what it should: lambda-returns.
+
+        Args:
+            trial: n trials.
+            features: of the memory, (n, time, size).
+        """
+        critic, config = self.network.critic, self.config
+        if critic is None:
+            return
+        reward, mask = trial.reward, trial.mask
+        with torch.no_grad():
+            trial.value = critic.scale * critic(features, trial.inputs)
+        trial.target = trial.value + estimators.generalized_advantages(
+            reward, trial.value, mask, config.discount, config.gae_lambda
+        )
+        returns = estimators.discounted_returns(reward, config.discount)
+        critic.returns.update(returns[..., None], mask)
+
     def advantages(self, trial: Trial, tasks: int) -> Tensor:
         """Advantages across episodes, normalized for each task, (n, time)."""
-        config = self.config
 
         def by_task(values: Tensor) -> Tensor:
             return values.unflatten(0, (tasks, -1))
@@ -202,55 +215,32 @@ class RL2(Agent):
                 by_task(torch.cat([trial.inputs, trial.phase[..., None]], -1)),
                 by_task(trial.reward),
                 by_task(trial.mask),
-                config.discount,
-                config.gae_lambda,
+                self.config.discount,
+                self.config.gae_lambda,
             )
         else:
             advantage = estimators.normalized(
-                by_task(self.estimated(trial)), by_task(trial.mask)
+                by_task(trial.target - trial.value), by_task(trial.mask)
             )
         return advantage.flatten(0, 1)
 
-    def estimated(self, trial: Trial) -> Tensor:
-        """Generalized advantages over the critic's values, (n, time)."""
-        config = self.config
-        return estimators.generalized_advantages(
-            trial.reward, trial.value, trial.mask, config.discount, config.gae_lambda
-        )
-
-    def targets(self, trial: Trial) -> Tensor:
-        """Lambda-returns in the unit of the critic, which follows them, (n, time)."""
-        critic = self.network.critic
-        if critic is None:
-            return torch.zeros_like(trial.value)
-        returns = estimators.discounted_returns(trial.reward, self.config.discount)
-        critic.returns.update(returns[..., None], trial.mask)
-        return (trial.value + self.estimated(trial)) / critic.scale
-
-    def loss(
-        self, trial: Trial, advantage: Tensor, target: Tensor | None = None
-    ) -> tuple[Tensor, Metrics]:
-        """PPO's loss of whole trials, unrolled from their start.
-
-        Args:
-            trial: n trials.
-            advantage: (n, time).
-            target: what the critic should say, (n, time); None leaves it out.
-        """
-        network, count = self.network, trial.mask.sum().clamp(min=1)
+    def loss(self, trial: Trial, advantage: Tensor) -> tuple[Tensor, Metrics]:
+        """PPO's loss of trials, or pieces of them, unrolled from their start."""
+        network, config = self.network, self.config
+        count = trial.mask.sum().clamp(min=1)
         features, _ = network.memory(trial.inputs, trial.start)
         actions = network.actions(features, trial.inputs)
         log_ratio = actions.log_prob(trial.action) - trial.log_prob
-        gain = clipped_surrogate(log_ratio, advantage, trial.mask, self.config.clip)
-        loss = -gain.sum() / count - self.config.entropy * actions.entropy()
+        gain = clipped_surrogate(log_ratio, advantage, trial.mask, config.clip)
+        loss = -gain.sum() / count - config.entropy * actions.entropy()
         with torch.no_grad():
             divergence = (torch.expm1(log_ratio) - log_ratio) * trial.mask
         metrics = {"kl": float(divergence.sum() / count)}
-        if network.critic is not None and target is not None:
+        if network.critic is not None:
             value = network.critic(features, trial.inputs)
-            error = value_loss(value.flatten(), target.flatten(), trial.mask.flatten())
-            loss = loss + 0.5 * error
-            metrics["value_loss"] = float(error.detach())
+            error = (value - trial.target / network.critic.scale).square() * trial.mask
+            loss = loss + 0.5 * error.sum() / count
+            metrics["value_loss"] = float(error.detach().sum() / count)
         return loss, metrics
 
     def adaptation(self, tasks: int) -> "RecurrentAdaptation":

@@ -1,7 +1,7 @@
 """How to make each agent small: its test size."""
 
 GRADIENT = {"tasks": 3, "episodes": 4, "hidden": (8,)}
-MEMORY = {"tasks": 3, "episodes": 2, "units": 8, "epochs": 1}
+MEMORY = {"tasks": 3, "episodes": 2, "units": 8, "hidden": (8,), "epochs": 1}
 METRIC = {"tasks": 3, "support": 2, "queries": 2, "hidden": (8,), "epochs": 1}
 PPO = {"simulations": 8, "rollout": 10, "pool": 5, "hidden": (8,)}
 HISTORY = {**PPO, "window": 3, "encoder_units": 6, "latent": 2}

@@ -126,13 +126,6 @@ class RecurrentPolicy(nn.Module):
         return Gaussian(self.mean(features, inputs), self.clamped_log_std)
 
     @torch.no_grad()
-    def value(self, features: Tensor, inputs: Tensor) -> Tensor:
-        """Discounted returns that the critic expects, (...); 0 without a critic."""
-        if self.critic is None:
-            return torch.zeros(features.shape[:-1])
-        return self.critic.scale * self.critic(features, inputs)
-
-    @torch.no_grad()
     def replay(self, inputs: Tensor, unroll: int) -> tuple[Tensor, list[State]]:
         """Features of all steps of trials, and states for `Trial.pieces`.
 
@@ -176,7 +169,9 @@ class Trial:
     phase: Tensor
     """Share of the horizon of the episode that had passed."""
     value: Tensor
-    """Discounted return that a critic expects; 0 without one."""
+    """Discounted return that a critic expected; 0 without one."""
+    target: Tensor
+    """What it should have expected."""
     start: State
     """Of the memory before the first step."""
 
@@ -306,6 +301,7 @@ class RecurrentRollout:
             mask=packed(joined("mask")) * whole[:, None],
             phase=packed(phase.expand(len(ran), -1)),
             value=torch.zeros(ran.shape),
+            target=torch.zeros(ran.shape),
             start=self.network.memory.initial(len(ran)),
         )
 

@@ -68,6 +68,7 @@ def trial_of(reward, **parts):
         "mask": torch.ones(n, time),
         "phase": torch.zeros(n, time),
         "value": torch.zeros(n, time),
+        "target": torch.zeros(n, time),
         "start": (torch.zeros(n, 4),),
     }
     return Trial(reward=reward, **{**nothing, **parts})
@@ -77,14 +78,20 @@ def trial_of(reward, **parts):
 def test_the_baseline_does_not_mix_tasks(critic):
     config = RL2.Config(tasks=2, episodes=2, units=4, critic=critic)
     agent = RL2(TwoButtons(), config, seed=0)
+    features = torch.zeros(4, 8, 4)
     generator = torch.Generator().manual_seed(0)
     reward = torch.randn(4, 8, generator=generator)
     inputs = torch.randn(4, 8, 4, generator=generator)
     other = reward.clone()
     other[2:] *= 100
-    one = agent.advantages(trial_of(reward, inputs=inputs), 2)
-    changed = agent.advantages(trial_of(other, inputs=inputs), 2)
+    trial, another = (trial_of(r, inputs=inputs) for r in (reward, other))
+    agent.value(trial, features)
+    one = agent.advantages(trial, 2)
+    agent = RL2(TwoButtons(), config, seed=0)
+    agent.value(another, features)
+    changed = agent.advantages(another, 2)
     torch.testing.assert_close(one[:2], changed[:2])
+    assert not torch.allclose(one[:2], torch.zeros(2, 8))
 
 
 def test_what_the_phase_of_an_episode_foretells_is_no_advantage():
@@ -126,42 +133,44 @@ def drawn_trial(seed=0, **parts):
     return trial_of(reward, inputs=inputs, **parts)
 
 
-def test_targets_are_lambda_returns_in_the_unit_of_the_critic():
+def test_targets_are_lambda_returns():
     config = RL2.Config(units=4, discount=0.9, gae_lambda=0.8)
     agent = RL2(TwoButtons(), config, seed=0)
     mask = torch.tensor([[1.0] * 8, [1.0] * 5 + [0.0] * 3])
-    value = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
-    trial = trial_of(torch.ones(2, 8) * mask, mask=mask, value=value * mask)
-    expected = torch.zeros(2, 8)
+    trial = trial_of(mask.clone(), mask=mask, inputs=torch.randn(2, 8, 4))
+    agent.value(trial, torch.randn(2, 8, 4))
+    assert trial.value.std() > 0
     for row, length in enumerate((8, 5)):  # nothing is expected after a trial's end
-        following, target = 0.0, 0.0
+        value, target = 0.0, 0.0
         for t in reversed(range(length)):
-            target = 1 + 0.9 * (0.2 * following + 0.8 * target)
-            following = expected[row, t] = value[row, t]
-            expected[row, t] = target
-    found = agent.targets(trial)
-    returns = [sum(0.9**i for i in range(n)) for n in (*range(1, 9), *range(1, 6))]
-    scale = torch.tensor(returns).std(correction=0)
-    assert agent.network.critic.scale == pytest.approx(scale.item())
-    torch.testing.assert_close(found * mask, expected / scale)
+            target = 1 + 0.9 * (0.2 * value + 0.8 * target)
+            assert trial.target[row, t].item() == pytest.approx(target, abs=1e-5)
+            value = trial.value[row, t].item()
 
 
-def test_values_are_in_the_unit_of_rewards():
-    agent = RL2(TwoButtons(), RL2.Config(units=4), seed=0)
-    features, inputs = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
-    small = agent.network.value(features, inputs)
-    agent.network.critic.returns.update(torch.tensor([[-20.0], [20.0]]), torch.ones(2))
-    torch.testing.assert_close(agent.network.value(features, inputs), 20 * small)
+def test_values_are_in_deviations_of_the_returns_so_far():
+    agent = RL2(TwoButtons(), RL2.Config(units=4, discount=0.5), seed=0)
+    reward, features = torch.zeros(1, 2), torch.randn(1, 2, 4)
+    reward[0, 1] = 8.0  # so that the returns are 4 and 8
+    trial = trial_of(reward)
+    agent.value(trial, features)
+    small = trial.value
+    assert agent.network.critic.scale == 2.0
+    agent.value(trial, features)
+    torch.testing.assert_close(trial.value, 2 * small)
+    _, metrics = agent.loss(trial, torch.zeros(1, 2))
+    agent.network.critic.returns.square *= 100
+    trial.target = 10 * trial.target
+    assert agent.loss(trial, torch.zeros(1, 2))[1] == pytest.approx(metrics)
 
 
 def test_advantages_are_over_what_the_critic_expects():
-    config = RL2.Config(units=4, gae_lambda=1.0)
-    agent = RL2(TwoButtons(), config, seed=0)
+    agent = RL2(TwoButtons(), RL2.Config(units=4, gae_lambda=1.0), seed=0)
     trial = drawn_trial()
     returns = torch.zeros(4, 9)
     for t in reversed(range(8)):
         returns[:, t] = trial.reward[:, t] + 0.99 * returns[:, t + 1]
-    trial.value = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+    agent.value(trial, torch.randn(4, 8, 4))
     better = (returns[:, :8] - trial.value).view(2, 2, 8)
     std, mean = torch.std_mean(better, (1, 2), correction=0, keepdim=True)
     expected = ((better - mean) / std).view(4, 8)
@@ -171,11 +180,11 @@ def test_advantages_are_over_what_the_critic_expects():
 def test_the_critic_learns_a_fixed_batch():
     agent = RL2(TwoButtons(), RL2.Config(units=4), seed=0)
     trial = drawn_trial()
-    advantage, target = torch.zeros(4, 8), agent.targets(trial)
+    agent.value(trial, torch.zeros(4, 8, 4))
     optimizer = torch.optim.Adam(agent.network.parameters(), lr=1e-2)
     losses = []
     for _ in range(100):
-        loss, metrics = agent.loss(trial, advantage, target)
+        loss, metrics = agent.loss(trial, torch.zeros(4, 8))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -185,10 +194,9 @@ def test_the_critic_learns_a_fixed_batch():
 
 def test_the_loss_of_values_counts_half_and_shapes_the_memory():
     agent = RL2(TwoButtons(), RL2.Config(units=4, entropy=0.0), seed=0)
-    trial, nothing = drawn_trial(), torch.zeros(4, 8)
-    without, _ = agent.loss(trial, nothing)
-    loss, metrics = agent.loss(trial, nothing, nothing + 2)
-    assert (loss - without).item() == pytest.approx(0.5 * metrics["value_loss"])
+    trial = drawn_trial(target=torch.ones(4, 8))
+    loss, metrics = agent.loss(trial, torch.zeros(4, 8))
+    assert loss.item() == pytest.approx(0.5 * metrics["value_loss"])
     gradients = torch.autograd.grad(loss, list(agent.network.memory.parameters()))
     assert all((g != 0).any() for g in gradients)
 
@@ -211,12 +219,10 @@ def test_the_gradient_of_a_hypernetwork_reaches_the_memory_once_it_makes_a_diffe
 def test_a_trial_in_pieces_is_trained_on_like_a_whole_one_but_for_the_gradient():
     """Losses agree where the weights are those that acted."""
     agent = RL2(TwoButtons(), RL2.Config(units=4), seed=0)
-    trial, advantage = drawn_trial(), torch.randn(4, 8)
-    target = agent.targets(trial)
-    whole, _ = agent.loss(trial, advantage, target)
+    trial, advantage = drawn_trial(target=torch.randn(4, 8)), torch.randn(4, 8)
+    whole, _ = agent.loss(trial, advantage)
     _, starts = agent.network.replay(trial.inputs, 3)
-    parts = (in_pieces(part, len(starts)) for part in (advantage, target))
-    cut, _ = agent.loss(trial.pieces(starts), *parts)
+    cut, _ = agent.loss(trial.pieces(starts), in_pieces(advantage, len(starts)))
     torch.testing.assert_close(cut, whole)
 
 

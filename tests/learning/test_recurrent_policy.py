@@ -123,7 +123,8 @@ def trial_of(inputs, start):
     """Trials of whose steps only the inputs are known."""
     n, time, _ = inputs.shape
     zeros, mask = torch.zeros(n, time), torch.ones(n, time)
-    return Trial(inputs, zeros[..., None], zeros, zeros, mask, zeros, zeros, start)
+    action, rest = zeros[..., None], (zeros, zeros, zeros)
+    return Trial(inputs, action, zeros, zeros, mask, *rest, start)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def time_step(observation, reward, first):
 def test_every_step_is_the_first_one_of_a_trial():
     agent = RL2(make_family("point-goal", horizon=12), RL2Config(units=8), 0)
     with torch.no_grad():  # so that the recurrent state shows in the action
-        agent.network.mean.weight.mul_(100)
+        agent.network.mean.network[-1].weight.mul_(100)
     wiped = memory_wiped.Wiped(agent.network, agent.normalizer)
     memory = RecurrentRollout(agent.network, agent.normalizer, 3, 2)
     generator = torch.Generator().manual_seed(0)
