@@ -17,9 +17,8 @@ fast path to the slow one:
     a   = softmax over j of sharpness * cosine(u(o), k_j)      W* = sum_j a_j W*_j
     h'  = tanh(W h + b) + tanh(W* h + b*)                      and without tanh at last
 
-The memory is read at every observation, as in the paper. A layer is linear in its
-weights, so the fast path is one matrix product over (episode, input) pairs, and the
-weights W* of an observation are never formed. An empty memory adds exactly nothing.
+The memory is read at every observation, as in the paper. An empty one adds nothing. The
+fast path is one product over (episode, input) pairs: W* itself is never formed.
 
 Slow weights, d and u learn by ProMP's outer objective through the memory
 (`metarl.learning.proximal`); the support gradients themselves are held constant (first
