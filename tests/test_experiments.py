@@ -11,7 +11,7 @@ from metarl.cli import main
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {
     "quickstart.py": ["--steps", "16000", "--tasks", "2"],
-    "headroom.py": ["--quick", "--family", "rover-goal"],
+    "headroom.py": ["--quick", "--family", "point-goal"],
     "families.py": ["--quick", "--families", "point-goal", "arm-lift"],
     "leaderboard.py": [
         *("--quick", "--families", "point-goal", "--seeds", "0"),
@@ -31,7 +31,7 @@ SCRIPTS = {
 """Arguments that make each script small."""
 WRITTEN = {
     "quickstart.py": "runs/cheetah-direction/maml/*/report.html",
-    "headroom.py": "runs/headroom/rover-goal/README.md",
+    "headroom.py": "runs/headroom/point-goal/README.md",
     "families.py": "runs/families/quick/families.md",
     "leaderboard.py": "runs/leaderboard/quick/scores.png",
     "memory_wiped.py": "runs/leaderboard/quick-memory/README.md",

@@ -27,9 +27,12 @@ def complete(request, tmp_path_factory):
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m metarl "$@"\n')
     command.chmod(0o755)
     environment = {**os.environ, "PATH": f"{home}{os.pathsep}{os.environ['PATH']}"}
+    printed = subprocess.run(
+        [command, "completion", shell], env=environment, capture_output=True, text=True
+    ).stdout
 
     def complete(*words):
-        script = f'eval "$(metarl completion {shell})"; {DRIVER}'
+        script = f"{printed}\n{DRIVER}"
         if shell == "zsh":  # its bashcompinit calls functions as sh would
             script = script.replace("_metarl;", "emulate sh -c _metarl;")
             script = f"autoload -U compinit; compinit -u; {script}"

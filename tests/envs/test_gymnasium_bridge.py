@@ -315,9 +315,11 @@ def test_every_command_works_on_it(reference, agent, tmp_path):
     assert main(["resume", str(path)]) == 0
     evaluate = ["--tasks", "2", "--episodes", "2", "--splits", "far"]
     assert main(["evaluate", str(path), *evaluate]) == 0
-    assert main(["video", str(path), "--split", "far", "--after", "0,2"]) == 0
+    video = ["--split", "far", "--after", "0,2", "--size", "160x120"]
+    assert main(["video", str(path), *video]) == 0
     assert main(["report", str(path)]) == 0
     assert (path / "videos" / "far-0.mp4").stat().st_size > 1000
     family, trained, _ = Run(path).load()
-    assert metarl.evaluate(path, splits=["far"], tasks=2).splits["far"].points
+    again = metarl.evaluate(path, splits=["far"], tasks=2, budgets=(0, 2))
+    assert again.splits["far"].points
     assert trained.family.options == family.options

@@ -68,7 +68,7 @@ def test_the_oracle_sees_the_goal_and_the_randomized_policy_cannot(tmp_path):
         run = metarl.train(
             "point-goal",
             agent,
-            steps=250_000,
+            steps=150_000,
             out=tmp_path,
             agent_config={
                 "simulations": 100,
