@@ -250,5 +250,5 @@ def test_the_estimate_is_what_the_policy_is_conditioned_on(family):
     seen = torch.randn(4, agent.size)
     inputs = torch.cat([seen, torch.randn(4, 3 * (agent.size + 2))], -1)
     agent.estimator = lambda _: agent.actor.encoder(task)
-    told = agent.actor(torch.cat([seen, task], -1))
-    torch.testing.assert_close(agent.deployed(inputs), told)
+    expected = agent.actor(torch.cat([seen, task], -1))
+    torch.testing.assert_close(agent.deployed(inputs), expected)
