@@ -21,7 +21,7 @@ def test_a_constant_difference_has_no_width_however_much_tasks_differ():
     (value, low, high), p_value = paired_difference(easy + 2.0, easy)
     assert (value, low, high) == pytest.approx((2.0, 2.0, 2.0))
     assert p_value < 1e-9
-    # Side by side, the two cannot be told apart.
+    # Side by side, the two cannot be distinguished.
     assert interval(easy + 2.0).low < interval(easy).high
 
 
