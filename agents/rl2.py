@@ -26,7 +26,7 @@ from metarl.learning.adam import Adam
 from metarl.learning.agent import Agent, Metrics
 from metarl.learning.heads import HeadName
 from metarl.learning.optimization import adam_tensors, descend, load_adam
-from metarl.learning.ppo import clipped_surrogate, minibatches
+from metarl.learning.ppo import clipped_surrogate, minibatches, value_loss
 from metarl.learning.recurrent_policy import (
     FixedStatePolicy,
     Memory,
@@ -238,9 +238,10 @@ class RL2(Agent):
         metrics = {"kl": float(divergence.sum() / count)}
         if network.critic is not None:
             value = network.critic(features, trial.inputs)
-            error = (value - trial.target / network.critic.scale).square() * trial.mask
-            loss = loss + 0.5 * error.sum() / count
-            metrics["value_loss"] = float(error.detach().sum() / count)
+            target = trial.target / network.critic.scale
+            error = value_loss(value.flatten(), target.flatten(), trial.mask.flatten())
+            loss = loss + 0.5 * error
+            metrics["value_loss"] = float(error.detach())
         return loss, metrics
 
     def adaptation(self, tasks: int) -> "RecurrentAdaptation":

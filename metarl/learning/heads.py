@@ -62,20 +62,19 @@ def make_head(
     raise InputError(f"head={name!r} must be 'skip', 'linear' or 'hypernetwork'.")
 
 
-class LinearHead(nn.Linear):
+class LinearHead(nn.Module):
     """Reads the features alone."""
 
     def __init__(self, sizes: Sizes) -> None:
-        super().__init__(sizes.features, sizes.action)
-        with torch.no_grad():
-            self.weight.mul_(FIRST)
-            self.bias.zero_()
+        super().__init__()
+        linear = nn.Linear(sizes.features, sizes.action)
+        # Weights of its own, for runs of earlier versions have them by these names.
+        self.weight = nn.Parameter(FIRST * linear.weight.detach())
+        self.bias = nn.Parameter(torch.zeros(sizes.action))
 
-    def forward(  # type: ignore[override]
-        self, features: Tensor, inputs: Tensor
-    ) -> Tensor:
+    def forward(self, features: Tensor, inputs: Tensor) -> Tensor:
         """Mean actions, (..., action_size)."""
-        return super().forward(features)
+        return nn.functional.linear(features, self.weight, self.bias)
 
 
 class SkipHead(nn.Module):

@@ -1,8 +1,6 @@
 """The external memory stores, recalls and overwrites as LRUA says."""
 
 import itertools
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,10 +13,7 @@ from metarl.agents.mann import (
     read,
     write,
 )
-from metarl.evaluation.protocol import evaluate
 from metarl.learning.recurrent_policy import chosen
-from metarl.runs.folder import Run
-from metarl.runs.train import resume
 
 SHARP = torch.full((1, 1), 50.0)
 
@@ -151,29 +146,3 @@ def test_the_controller_says_how_sharply_it_reads():
         weights.append(last.amax(-1))
     blunt, sharp = weights
     assert (blunt < sharp).all()
-
-
-EARLIER = Path(__file__).parents[1] / "runs/earlier_mann"
-"""mann on point-goal, before it had a head and a critic of its own."""
-
-
-def test_an_earlier_run_acts_as_it_did_and_goes_on(tmp_path):
-    shutil.copytree(EARLIER, tmp_path / "run")
-    family, agent, _ = Run(tmp_path / "run").load()
-    assert (agent.config.head, agent.config.critic) == ("linear", "linear")
-    options = {"tasks": 3, "budgets": (0, 2), "query_episodes": 2}
-    result = evaluate(agent, family, splits=["interpolation"], **options)
-    # What the version that trained it gave.
-    expected = [
-        (-3.530402898788452, -10.06782341003418, -5.513235807418823),
-        (-3.5154730081558228, -10.183158874511719, -5.612361907958984),
-    ]
-    for point, returns in zip(
-        result.splits["interpolation"].points, expected, strict=True
-    ):
-        assert point.returns == pytest.approx(returns, abs=1e-5)
-    run = resume(tmp_path / "run", steps=200, quiet=True)
-    _, after, state = run.load()
-    assert state["sampler"]["iteration"] == 3
-    steps = [int(t) for n, t in after.state()[0].items() if n.endswith("/step")]
-    assert set(steps) == {15}  # Adam goes on

@@ -1,8 +1,6 @@
 """RL2 learns what only memory can solve, by PPO on whole trials."""
 
 import math
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +10,6 @@ from metarl.environment.family import TaskFamily
 from metarl.evaluation.protocol import evaluate
 from metarl.learning.recurrent_policy import Trial, in_pieces
 from metarl.learning.sampler import Sampler
-from metarl.runs.folder import Run
-from metarl.runs.train import resume
 from metarl.simulation.engine import mujoco
 from metarl.tasks.parameter import Choice
 
@@ -249,29 +245,3 @@ def test_a_long_gradient_is_shortened():
     kept = [entry["exp_avg"] for entry in agent.optimizer.state.values()]
     # Adam's first average is a tenth of the gradient.
     assert torch.nn.utils.get_total_norm(kept).item() == pytest.approx(1e-4)
-
-
-EARLIER = Path(__file__).parents[1] / "runs/earlier_rl2"
-"""rl2 on point-goal, before it had a head and a critic of its own."""
-
-
-def test_an_earlier_run_acts_as_it_did_and_goes_on(tmp_path):
-    shutil.copytree(EARLIER, tmp_path / "run")
-    family, agent, _ = Run(tmp_path / "run").load()
-    assert (agent.config.head, agent.config.critic) == ("linear", "linear")
-    options = {"tasks": 3, "budgets": (0, 2), "query_episodes": 2}
-    result = evaluate(agent, family, splits=["interpolation"], **options)
-    # What the version that trained it gave.
-    expected = [
-        (-3.5068145990371704, -10.063119411468506, -5.547278165817261),
-        (-3.512853264808655, -10.06917667388916, -5.552954196929932),
-    ]
-    for point, returns in zip(
-        result.splits["interpolation"].points, expected, strict=True
-    ):
-        assert point.returns == pytest.approx(returns, abs=1e-5)
-    run = resume(tmp_path / "run", steps=200, quiet=True)
-    _, after, state = run.load()
-    assert state["sampler"]["iteration"] == 3
-    steps = [int(t) for n, t in after.state()[0].items() if n.endswith("/step")]
-    assert set(steps) == {30}  # Adam goes on
