@@ -33,7 +33,6 @@ from metarl.learning.optimization import load_module, module_tensors
 from metarl.learning.ppo import ActorCritic, PPOConfig, layers
 from metarl.learning.sampler import Sampler
 from metarl.tasks.randomness import key
-from metarl.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class HistoryAgent(Agent):
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """One rollout of every simulation and one PPO update."""
-        rollouts = self.learner.start(sampler, self.pool)
+        rollouts = self.learner.start(sampler)
         self.observed.begin(rollouts.observation[:, : self.size])
         inputs = []
 
@@ -93,10 +92,6 @@ class HistoryAgent(Agent):
         seen = rollout.observation[..., : self.size]
         self.observed.update(seen, torch.ones_like(rollout.reward))
         return metrics
-
-    def pool(self, sampler: Sampler) -> list[Task]:
-        """The tasks that it trains on."""
-        return sampler.tasks_from(0, self.config.pool)
 
     def critic_inputs(self, observation: Tensor) -> Tensor:
         """Normalized observations, with the task where the critic may observe it."""

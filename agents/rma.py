@@ -34,7 +34,6 @@ from metarl.learning.ppo import ActorCritic, PPOConfig, layers, minibatches
 from metarl.learning.rollouts import Rollout
 from metarl.learning.sampler import Sampler
 from metarl.tasks.randomness import key, torch_generator
-from metarl.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class RMA(Agent):
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """A rollout, and PPO's update or the estimator's, by the phase."""
-        rollouts = self.learner.start(sampler, self.pool)
+        rollouts = self.learner.start(sampler)
         self.observed.begin(rollouts.observation[:, : self.size])
         if sampler.progress >= self.config.policy_share:
             self.phase = 2
@@ -166,10 +165,6 @@ class RMA(Agent):
             self.optimizer.step()
             losses.append(float(loss.detach()))
         return sum(losses[-config.minibatches :]) / config.minibatches
-
-    def pool(self, sampler: Sampler) -> list[Task]:
-        """The tasks that it trains on."""
-        return sampler.tasks_from(0, self.config.pool)
 
     def privileged(self, observation: Tensor) -> Tensor:
         """Normalized observations with the task, as policy and critic read them."""

@@ -37,7 +37,6 @@ from metarl.learning.optimization import (
 from metarl.learning.ppo import ActorCritic, layers, minibatches
 from metarl.learning.sampler import Sampler
 from metarl.tasks.randomness import key, torch_generator
-from metarl.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Student(Agent):
 
     def train_step(self, sampler: Sampler) -> Metrics:
         """A rollout, and the update of its phase."""
-        rollouts = self.learner.start(sampler, self.pool)
+        rollouts = self.learner.start(sampler)
         self.observed.begin(rollouts.observation[:, : self.size])
         config, progress = self.config, sampler.progress
         if self.phase == 1 and progress >= config.teacher_share:
@@ -174,10 +173,6 @@ class Student(Agent):
         observation = self.observed(time_step.observation[:, 0, : self.size])
         inputs.append(self.history.inputs(observation, time_step.first[:, 0]))
         return inputs[-1]
-
-    def pool(self, sampler: Sampler) -> list[Task]:
-        """The tasks that it trains on."""
-        return sampler.tasks_from(0, self.config.pool)
 
     def privileged(self, observation: Tensor) -> Tensor:
         """Normalized observations with the task, as teacher and critics read them."""

@@ -67,18 +67,18 @@ class PPOLearner:
         self.optimizer = Adam(model.parameters(), lr=0.0, eps=1e-5)
 
     def start(
-        self, sampler: Sampler, pool: Callable[[Sampler], list[Task]]
+        self, sampler: Sampler, pool: Callable[[Sampler], list[Task]] | None = None
     ) -> Rollouts:
         """The simulations; made when training begins, or goes on in another process.
 
         Args:
             sampler: gives their seed.
-            pool: the tasks that they draw from.
+            pool: draws the tasks that they take; default: the first of `train`.
         """
         if self.rollouts is None:
             self.rollouts = Rollouts(
                 self.family,
-                pool(sampler),
+                pool(sampler) if pool else sampler.tasks_from(0, self.config.pool),
                 self.config.simulations,
                 sampler.seed,
                 self.observe_task,
