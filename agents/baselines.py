@@ -141,7 +141,7 @@ class Oracle(OracleInRange):
         others = [
             task
             for split in held_out
-            for task in self.family.tasks(split, share, sampler.seed, NEVER_EVALUATED)
+            for task in sampler.drawn_from(split, share, NEVER_EVALUATED)
         ]
         return sampler.tasks_from(0, self.config.pool - half) + others[:half]
 

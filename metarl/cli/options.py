@@ -25,6 +25,8 @@ class RunOptions:
     """Control steps to train for."""
     train_tasks: int = 0
     """Train on so many distinct tasks; 0: ever new ones."""
+    drift: float = 0.0
+    """Probability, at each control step, that the parameters of a train task change."""
     normalize_observations: bool = True
     """Normalize observations by running statistics, unless they have one scale."""
     init: str = ""
@@ -89,6 +91,7 @@ _CONFIG_TYPES: dict[str, type] = {
     "seed": int,
     "steps": int,
     "train_tasks": int,
+    "drift": float,
     "normalize_observations": bool,
     "init": str,
     "family_options": dict,

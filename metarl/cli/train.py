@@ -51,6 +51,7 @@ def train(arguments: list[str]) -> int:
         out=chosen.out,
         checkpoint_seconds=chosen.checkpoint_seconds,
         train_tasks=chosen.train_tasks,
+        drift=chosen.drift,
         normalize_observations=chosen.normalize_observations,
         family_options=options.changed(chosen.family),
         agent_config=options.changed(chosen.agent),

@@ -289,16 +289,26 @@ class TaskFamily:
         return self.space.task(**values)
 
     def tasks(
-        self, split: str, n: int = 64, seed: int = 0, start: int = 0
+        self,
+        split: str,
+        n: int = 64,
+        seed: int = 0,
+        start: int = 0,
+        drift: float = 0.0,
     ) -> list[Task]:
         """Tasks ``start`` to ``start + n - 1`` of a split, frozen by a seed.
 
+        With a drift, parameters are drawn again from the train ranges with this
+        probability at each control step.
+
         Raises:
-            InputError: for a split that is unknown or that the family has not.
+            InputError: for a split that is unknown or that the family has not, or for
+                a drift where nothing may change in mid-episode.
         """
         period = self.control_period
+        duration = self.horizon * period
         return [
-            self.space.draw(split, index, seed, self.horizon * period, period)
+            self.space.draw(split, index, seed, duration, period, drift)
             for index in range(start, start + n)
         ]
 

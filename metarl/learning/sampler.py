@@ -24,6 +24,7 @@ class Sampler:
         observe_task: whether the agent sees the task.
         train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
         steps: control steps that the training is to take; 0 if nobody knows.
+        drift: probability, at each control step, that a task's parameters change.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Sampler:
         observe_task: bool = False,
         train_tasks: int = 0,
         steps: int = 0,
+        drift: float = 0.0,
     ) -> None:
         self.family = family
         self.seed = seed
         self.observe_task = observe_task
         self.train_tasks = train_tasks
         self.steps = steps
+        self.drift = drift
         self.iteration = 0
         self.drawn = 0
         self.control_steps = 0
@@ -59,9 +62,13 @@ class Sampler:
     def tasks_from(self, start: int, n: int) -> list[Task]:
         """The n tasks of the `train` split from some place on; none counts as drawn."""
         if not self.train_tasks:
-            return self.family.tasks("train", n, self.seed, start)
+            return self.drawn_from("train", n, start)
         indices = [i % self.train_tasks for i in range(start, start + n)]
-        return [self.family.tasks("train", 1, self.seed, i)[0] for i in indices]
+        return [self.drawn_from("train", 1, i)[0] for i in indices]
+
+    def drawn_from(self, split: str, n: int, start: int) -> list[Task]:
+        """Tasks of a split under the seed, which drift if the training is to."""
+        return self.family.tasks(split, n, self.seed, start, self.drift)
 
     def collect(
         self,

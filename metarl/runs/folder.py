@@ -50,6 +50,8 @@ class RunConfig:
     """Control steps to train for; the iteration that passes it is the last."""
     train_tasks: int = 0
     """Train on so many distinct tasks; 0 draws new ones for ever."""
+    drift: float = 0.0
+    """Probability, at each control step, that a train task's parameters change."""
     normalize_observations: bool = False
     """Tell the agent normalized observations; a run that does not say is without."""
     family_options: dict[str, Any] = dataclasses.field(default_factory=dict)

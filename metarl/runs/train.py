@@ -40,6 +40,7 @@ def train(
     steps: int = 2_000_000,
     out: Path | str = "runs",
     train_tasks: int = 0,
+    drift: float = 0.0,
     normalize_observations: bool = True,
     family_options: dict[str, Any] | None = None,
     agent_config: dict[str, Any] | None = None,
@@ -58,6 +59,8 @@ def train(
         steps: control steps to train for.
         out: folder that holds all runs.
         train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
+        drift: probability, at each control step of training, that a task's parameters
+            are drawn again, but for goals: RMA trains at 0.004 (Kumar et al., 2021).
         normalize_observations: give the agent normalized observations, unless it
             normalizes them
             by itself or they have one scale already.
@@ -79,18 +82,23 @@ def train(
         Interrupted: after Ctrl-C; the run can be resumed.
     """
     _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
+    if not 0 <= drift < 1:
+        raise InputError(f"drift={drift} must be a probability: at least 0, below 1.")
     config = RunConfig(
         family,
         agent,
         seed,
         steps,
         train_tasks,
+        drift,
         family_options=family_options or {},
         agent_config=agent_config or {},
         init=str(Path(init).resolve()) if init else "",
         command=command,
     )
     world, built = config.build()  # a wrong name or option leaves no folder behind
+    if drift:
+        world.tasks("train", 1, drift=drift)  # refused where nothing can change
     config = dataclasses.replace(
         config,
         family=absolute(family),  # it can then be found from any folder
@@ -159,6 +167,7 @@ def _sampler(config: RunConfig, agent: Agent) -> Sampler:
         agent.observes_task,
         config.train_tasks,
         config.steps,
+        config.drift,
     )
 
 

@@ -163,6 +163,7 @@ class ParameterSpace:
         seed: int,
         duration: float,
         control_period: float | None = None,
+        drift: float = 0.0,
     ) -> Task:
         """Task ``index`` of a split under a seed.
 
@@ -171,11 +172,14 @@ class ParameterSpace:
             index: any integer from 0.
             seed: the seed that freezes the split.
             duration: length of an episode in seconds, for the times of switches.
-            control_period: seconds a control step, which `drift` needs.
+            control_period: seconds a control step, which a drift needs.
+            drift: probability, at each control step, that the parameters are drawn
+                again from the train ranges; the split `drift` has its own.
 
         Raises:
-            InputError: for a split that is unknown or that the family has not; or for
-                a drift in less than two control steps.
+            InputError: for a split that is unknown or that the family has not; for
+                a drift in less than two control steps; or for a drift of parameters
+                that cannot change in mid-episode.
         """
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
@@ -183,6 +187,11 @@ class ParameterSpace:
             raise InputError(
                 f"Family {self.family!r} has no split {split!r}: no parameter allows "
                 f"it. It has: {', '.join(self.splits)}."
+            )
+        if drift and not self._switching():
+            raise InputError(
+                f"drift={drift:g} changes nothing: no parameter of {self.family!r} may "
+                "change in mid-episode."
             )
         values = self._inside(split, index, seed)
         if split in ("near", "far", "structure"):
@@ -198,9 +207,18 @@ class ParameterSpace:
         if split == "switch":
             unit = float(_streams(seed, split, index, "", "time").uniform())
             times, phases = [(0.25 + 0.5 * unit) * duration], ["switch, afterwards"]
-        elif split == "drift":
-            times = _drift_times(seed, index, duration, control_period)
-            phases = [f"drift, change {number}" for number in range(len(times))]
+        elif split == "drift" or drift:
+            steps = _drift_steps(duration, control_period)
+            if split == "drift":
+                coins = _streams(seed, split, index, "", "coins").uniform(steps)[0]
+                due = (coins < DRIFT_PROBABILITY).nonzero()[:, 0]
+                if not len(due):  # a task of this split changes at least once
+                    due = _streams(seed, split, index, "", "the one").integers(steps)
+            else:
+                coins = _streams(seed, split, index, "", "drift").uniform(steps)[0]
+                due = (coins < drift).nonzero()[:, 0]
+            times = [(1 + step) * (control_period or 0.0) for step in due.tolist()]
+            phases = [f"{split}, change {number}" for number in range(len(times))]
         else:
             return task
         switching = self._switching()
@@ -279,22 +297,15 @@ def _streams(
     return Streams(mix(key(seed, split, index, name, purpose)))
 
 
-def _drift_times(
-    seed: int, index: int, duration: float, control_period: float | None
-) -> list[float]:
-    """Seconds after the start of a drift's changes, each a whole control step.
+def _drift_steps(duration: float, control_period: float | None) -> int:
+    """Control steps of an episode at which a drift may change the task.
 
-    Every control step but the first has a coin of its own. Where all fall on the other
-    side, one of these steps is drawn: a drift changes at least once.
+    That is each but the first.
     """
     steps = round(duration / control_period) if control_period else 0
-    if control_period is None or steps < 2:
+    if steps < 2:
         raise InputError(
             f"A drift needs two control steps or more: duration={duration:g} s and "
             f"control_period={control_period} s give {steps}."
         )
-    coins = _streams(seed, "drift", index, "", "coins").uniform(steps - 1)[0]
-    due = (coins < DRIFT_PROBABILITY).nonzero()[:, 0]
-    if not len(due):
-        due = _streams(seed, "drift", index, "", "the one").integers(steps - 1)
-    return [(1 + step) * control_period for step in due.tolist()]
+    return steps - 1

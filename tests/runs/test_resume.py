@@ -151,6 +151,34 @@ def test_a_run_that_is_extended_equals_a_longer_one(tmp_path):
         resume(short.path, steps=300)
 
 
+@pytest.mark.parametrize("agent", ["randomized", "oracle", "maml"])
+def test_a_training_in_which_physics_drifts_resumes_too(agent, tmp_path):
+    options = {
+        "family_options": {"horizon": 15},
+        "agent_config": TINY[agent],
+        "drift": 0.2,
+        "quiet": True,
+    }
+    whole = train("cheetah-mass", agent, steps=900, out=tmp_path / "whole", **options)
+    short = train("cheetah-mass", agent, steps=300, out=tmp_path / "short", **options)
+    assert short.config.drift == 0.2
+    assert_same_end(whole, resume(short.path, steps=900, quiet=True))
+    options["drift"] = 0.0
+    still = train("cheetah-mass", agent, steps=900, out=tmp_path / "still", **options)
+    assert any(
+        not torch.equal(tensor, weights(still)[0][name])
+        for name, tensor in weights(whole)[0].items()
+    )
+
+
+def test_a_drift_that_can_change_nothing_is_refused_before_there_is_a_folder(tmp_path):
+    with pytest.raises(metarl.InputError, match=r"drift=0\.1 changes nothing"):
+        train("point-goal", "maml", drift=0.1, out=tmp_path)
+    with pytest.raises(metarl.InputError, match=r"drift=1\.5 must be a probability"):
+        train("cheetah-mass", "maml", drift=1.5, out=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
 def test_metrics_are_json_lines_with_the_cost_split(tmp_path):
     run = train(
         "point-goal",

@@ -219,6 +219,31 @@ def test_a_drift_without_control_steps_is_refused(given):
         make_space().draw("drift", 0, 0, *given)
 
 
+def test_train_tasks_drift_where_they_are_asked_to_and_begin_as_they_would():
+    """With a probability of their own, perhaps never, and back into the train range."""
+    space = make_space()
+    steps, p = 100, 0.02
+
+    def drawn(i, drift):
+        return space.draw("train", i, 0, steps * PERIOD, PERIOD, drift)
+
+    tasks = [drawn(i, p) for i in range(300)]
+    assert all(t.before_switch == drawn(i, 0) for i, t in enumerate(tasks))
+    counts = [len(task.switches) for task in tasks]
+    assert min(counts) == 0  # unlike those of the split `drift`
+    assert stats.binomtest(sum(counts), (steps - 1) * len(tasks), p).pvalue > 1e-3
+    for task in tasks:
+        for phase in task.phases[1:]:
+            assert all(in_train(name, value) for name, value in phase.values)
+            assert (phase["goal"], phase["gear"]) == (task["goal"], task["gear"])
+
+
+def test_a_training_drift_of_what_cannot_change_is_refused():
+    space = ParameterSpace("rig", {"goal": Parameter(1.0, train=(0, 2), goal=True)})
+    with pytest.raises(InputError, match=r"drift=0\.1 changes nothing: no parameter"):
+        space.draw("train", 0, 0, DURATION, PERIOD, 0.1)
+
+
 @pytest.mark.parametrize("split", ["switch", "drift"])
 def test_no_change_leads_into_the_corner_with_what_stays(split):
     names = ("mass", "limb")
