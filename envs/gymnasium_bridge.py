@@ -133,15 +133,25 @@ class GymnasiumFamily(TaskFamily):
         return tuple(split for split in super().splits if split not in CHANGING)
 
     def tasks(
-        self, split: str, n: int = 64, seed: int = 0, start: int = 0
+        self,
+        split: str,
+        n: int = 64,
+        seed: int = 0,
+        start: int = 0,
+        drift: float = 0.0,
     ) -> list[Task]:
         """Tasks ``start`` to ``start + n - 1`` of a split, frozen by a seed.
 
         Raises:
-            InputError: for a split that the family has not.
+            InputError: for a split that the family has not, or for a drift.
         """
         if split in CHANGING:
             raise unknown("split", split, self.splits)
+        if drift:
+            raise InputError(
+                f"drift={drift:g} changes nothing: {self.name} runs in Gymnasium, "
+                "where nothing can change in mid-episode."
+            )
         return [self.space.draw(split, i, seed, 0.0) for i in range(start, start + n)]
 
     def check_tasks(self, tasks: Sequence[Task]) -> list[Task]:

@@ -68,7 +68,8 @@ class Sampler:
 
     def drawn_from(self, split: str, n: int, start: int) -> list[Task]:
         """Tasks of a split under the seed, which drift if the training is to."""
-        return self.family.tasks(split, n, self.seed, start, self.drift)
+        changes = {"drift": self.drift} if self.drift else {}
+        return self.family.tasks(split, n, self.seed, start, **changes)
 
     def collect(
         self,

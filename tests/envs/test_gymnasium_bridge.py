@@ -280,6 +280,8 @@ def test_it_has_no_switch(family, split):
     switched = replace(task, switches=tuple(Switch(t, task.values) for t in times))
     with pytest.raises(InputError, match="tasks have no switch"):
         Environment(family, [switched])
+    with pytest.raises(InputError, match=r"drift=0\.1 changes nothing.*Gymnasium"):
+        family.tasks("train", drift=0.1)
 
 
 @pytest.mark.parametrize(
