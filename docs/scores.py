@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ("cheetah-direction", "rover-goal")
 
 if __name__ == "__main__":
-    every = columns(ROOT / "results/leaderboard", FAMILIES, ROOT / "results/tune")
+    every = columns(ROOT / "results/leaderboard_first", FAMILIES, ROOT / "results/tune")
     shown = {name: every[name] for name in FAMILIES}
     figure = make_figure(shown, classes(list(names("agents"))))
     path = ROOT / "docs/scores.png"

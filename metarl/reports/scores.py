@@ -1,4 +1,4 @@
-"""Runs placed between the randomized policy (0) and the oracle (1)."""
+"""Runs placed between the randomized policy (0) and an oracle (1)."""
 
 import math
 from collections.abc import Sequence
@@ -18,14 +18,16 @@ from metarl.reports.curves import split_names
 from metarl.reports.findings import Named
 from metarl.reports.numbers import DASH, bracketed, number, percent
 from metarl.reports.page import Table
+from metarl.tasks.space import IN_RANGE
 
 THRESHOLD = 0.8
 """Normalized score from which a task counts as adapted to."""
 
 
 def normalized(runs: Sequence[Named]) -> Table | None:
-    """A row per run and split: the score between "randomized" (0) and "oracle" (1).
+    """A row per run and split: the score between "randomized" (0) and an oracle (1).
 
+    In the train ranges that is "oracle-in-range" if it is there, elsewhere "oracle".
     Only tasks on which the oracle beats the randomized policy count. None where either
     baseline is not among the runs, or no split has the same tasks for all three.
     """
@@ -37,10 +39,10 @@ def normalized(runs: Sequence[Named]) -> Table | None:
             if part is None or evaluation.run.agent in ("randomized", "oracle"):
                 continue
             low = baseline(runs, "randomized", split, evaluation)
-            high = baseline(runs, "oracle", split, evaluation)
+            oracle, high = upper(runs, split, evaluation)
             if low is not None and high is not None:
                 scores = normalized_score(part.scores("return").T, low, high)
-                group.append([name, *_cells(scores.T, part)])
+                group.append([name, *_cells(scores.T, part), oracle])
         if group:
             rows += [[split], *group]
     header = [
@@ -52,8 +54,20 @@ def normalized(runs: Sequence[Named]) -> Table | None:
         f"share that reaches {THRESHOLD:g}",
         "worst 5 % after",
         "tasks that count",
+        "1 is",
     ]
     return Table(header, rows) if rows else None
+
+
+def upper(
+    runs: Sequence[Named], split: str, other: Evaluation
+) -> tuple[str, NDArray[np.float64] | None]:
+    """The oracle that has score 1 on a split, and its returns: see `baseline`."""
+    if split in IN_RANGE:
+        found = baseline(runs, "oracle-in-range", split, other)
+        if found is not None:
+            return "oracle-in-range", found
+    return "oracle", baseline(runs, "oracle", split, other)
 
 
 def baseline(

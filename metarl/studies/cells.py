@@ -5,8 +5,8 @@
 A column is a family, or a family with the ending `TUNED`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from metarl.evaluation.reading import Field
 from metarl.evaluation.results import Evaluation, Point
 from metarl.learning.agent import find_agent
 from metarl.runs.files import read_json, write_json
+from metarl.tasks.space import IN_RANGE
 
 KINDS = (
     "gradient",
@@ -29,8 +30,10 @@ KINDS = (
     "baseline",
 )
 """Classes of agents in the order in which they are shown; others follow."""
-REFERENCES = ("randomized", "oracle")
+REFERENCES = ("randomized", "oracle", "oracle-in-range")
 """Run first: they place the others between 0 and 1."""
+GAPS = {"oracle-in-range": "identify", "oracle": "identify and cover"}
+"""What the difference of an oracle to `randomized` measures."""
 TUNED = "-tuned"
 """Ends the name of a family's column with the settings that `metarl tune` found."""
 LEAST_GAIN = {"cheetah-direction": 10.0}
@@ -50,6 +53,8 @@ class Cell:
     commit: str | None = None
     query_episodes: int | None = None
     """Per task and point; cells of metarl 0.1 do not all say it."""
+    seed: int = 0
+    """Of the run: the file's name says it."""
 
     @property
     def tasks(self) -> int:
@@ -105,7 +110,9 @@ class Cell:
         Raises:
             InputError: naming the file, and the field at fault.
         """
-        return cls.from_dict(read_json(path), path)
+        seed = path.stem.rpartition("-")[2]
+        cell = cls.from_dict(read_json(path), path)
+        return replace(cell, seed=int(seed) if seed.isdecimal() else 0)
 
     def write(self, path: Path) -> None:
         """Write the cell to a file, whole or not at all."""
@@ -129,6 +136,8 @@ class Scores:
     """(seeds, tasks, points); NaN where there is nothing to gain."""
     returns: np.ndarray
     """(seeds, tasks, points)."""
+    kind: str
+    """What the oracle of the scale measures: see `GAPS`."""
 
 
 def points_of(evaluation: Evaluation) -> dict[str, tuple[Point, ...]]:
@@ -146,6 +155,8 @@ def load(results: Path, name: str, tune: Path) -> Column:
     for path in sorted((results / name).glob("*.json")):
         agent = path.stem.rpartition("-")[0]
         found.setdefault(agent, []).append(Cell.read(path))
+    for cells in found.values():
+        cells.sort(key=lambda cell: cell.seed)
     if found and name.endswith(TUNED):
         family = name.removesuffix(TUNED)
         for agent, cells in load(results, family, tune).items():
@@ -188,41 +199,75 @@ def tuned_settings(tune: Path, family: str, agent: str) -> dict[str, Any] | None
 
 
 def scores(column: Column, agent: str, split: str) -> Scores | None:
-    """Place an agent between the randomized policy and the oracle."""
-    cells = [cell for cell in column.get(agent, ()) if split in cell.splits]
-    references = [column.get(name, []) for name in REFERENCES]
-    if not cells or not all(references):
+    """Place an agent between the randomized policy and an oracle.
+
+    In the train ranges that is `oracle-in-range`, where it was run.
+    """
+    cells = evaluated(column, agent, split)
+    low = without_adaptation(column, "randomized", split)
+    oracle = "oracle-in-range" if split in IN_RANGE else "oracle"
+    if not evaluated(column, oracle, split):
+        oracle = "oracle"
+    high = without_adaptation(column, oracle, split)
+    if not cells or low is None or high is None:
         return None
-
-    def table(cell: Cell, measure: str) -> np.ndarray:
-        """A measure of a cell, (tasks, points)."""
-        return np.array([getattr(point, measure) for point in cell.splits[split]]).T
-
-    # The mean over seeds of either reference, so that its own luck counts less.
-    low, high = (
-        np.mean([table(cell, "returns")[:, 0] for cell in reference], 0)
-        for reference in references
-    )
-    returns = np.stack([table(cell, "returns") for cell in cells])
+    returns = measured(cells, split, "returns")
     score = statistics.normalized_score(returns.transpose(0, 2, 1), low, high)
     if not statistics.interval(high - low, "mean").low > 0:
         score[:] = np.nan  # a scale from 0 to next to nothing measures noise
     return Scores(
         [point.episodes for point in cells[0].splits[split]],
-        np.stack([table(cell, "seconds") for cell in cells]),
+        measured(cells, split, "seconds"),
         score.transpose(0, 2, 1),
         returns,
+        GAPS[oracle],
     )
+
+
+def evaluated(column: Column, agent: str, split: str) -> list[Cell]:
+    """The cells of an agent that have a split, in the order of seeds."""
+    return [cell for cell in column.get(agent, ()) if split in cell.splits]
+
+
+def measured(cells: Sequence[Cell], split: str, measure: str) -> np.ndarray:
+    """A measure of a split, (seeds, tasks, points); NaN where there is none."""
+
+    def of(point: Point) -> Sequence[float | None]:
+        values: Sequence[float | None] | None = getattr(point, measure)
+        return [None] * len(point.returns) if values is None else values
+
+    table = [[of(point) for point in cell.splits[split]] for cell in cells]
+    return np.array(table, float).transpose(0, 2, 1)
+
+
+def without_adaptation(column: Column, agent: str, split: str) -> np.ndarray | None:
+    """Returns of a reference, (tasks,): the mean over seeds.
+
+    None where it was not evaluated.
+    """
+    cells = evaluated(column, agent, split)
+    if not cells:
+        return None
+    mean: np.ndarray = measured(cells, split, "returns")[..., 0].mean(0)
+    return mean
+
+
+def gap(column: Column, oracle: str, split: str) -> statistics.Estimate | None:
+    """An oracle minus `randomized`, in return; None where one was not run."""
+    low, high = (without_adaptation(column, a, split) for a in ("randomized", oracle))
+    if low is None or high is None:
+        return None
+    return statistics.interval(high - low, "mean")
 
 
 def classes(agents: list[str]) -> dict[str, list[str]]:
     """Agents by their class, `Agent.kind`, in the order of `KINDS`.
 
-    The oracle is left out: its score is 1. So are random actions.
+    Oracles are left out: their score is 1. So are random actions.
     """
     found: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for agent in sorted(agents, key=lambda agent: agent not in REFERENCES):
-        if agent not in ("oracle", "random"):
+        if agent not in (*GAPS, "random"):
             kind = getattr(find_agent(agent), "kind", "")
             found.setdefault(kind, []).append(agent)
     return {kind: group for kind, group in found.items() if group}

@@ -39,12 +39,13 @@ from metarl.studies.leaderboard_figure import SPLITS
 from metarl.studies.leaderboard_page import draw
 
 STEPS = {
+    "cheetah-body": 3_000_000,
+    "walker-params": 3_000_000,
+    "rover-goal": 3_000_000,
+    "quadruped-velocity": 18_000_000,
+    "arm-lift": 5_000_000,
     "point-goal": 2_000_000,
     "cheetah-direction": 8_000_000,
-    "cheetah-dynamics": 8_000_000,
-    "quadruped-battery": 10_000_000,
-    "rover-goal": 3_000_000,
-    "arm-lift": 3_000_000,
 }
 """Control steps of meta-training, the same for every agent."""
 TRAINED_AS = {"finetune": "randomized", "finetune-climb": "randomized"}

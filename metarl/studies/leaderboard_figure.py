@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from metarl.evaluation import statistics
 from metarl.studies.cells import Column, Columns, scores
 
-SPLITS = ("interpolation", "near", "far", "structure")
+SPLITS = ("interpolation", "near", "far", "structure", "drift")
+"""What a cell is evaluated on; families without one of them leave it out."""
 COLOURS = {
     "gradient": "#4480C0",
     "fast-weights": "#44AACC",

@@ -37,6 +37,8 @@ SPLITS = (
 """Every split that a family may have, in the order in which results are shown."""
 CHANGING = ("switch", "drift")
 """Splits whose tasks change within an episode."""
+IN_RANGE = ("interpolation", *CHANGING)
+"""Splits of new tasks that lie in the train ranges, as their combinations do."""
 DRIFT_PROBABILITY = 0.01
 """Of a change at each control step of `drift`: as when RMA is tested (Kumar et al.,
 2021), which trains at 0.004."""

@@ -277,14 +277,14 @@ def test_a_report_stands_without_success_and_with_undefined_returns(tmp_path, un
 
 
 def test_normalized_scores_by_hand():
-    def run(agent, returns, masses=(0, 1, 2)):
+    def run(agent, returns, masses=(0, 1, 2), name="far"):
         first = Point(0, (0.0,) * 3, tuple(returns[0]))
         later = Point(1, (2.0,) * 3, tuple(returns[1]))
         tasks = tuple(Task("made-up", (("mass", mass),)) for mass in masses)
         split = Split(tasks, (0.0,) * 3, (first, later))
         about = RunInfo("made-up", agent)
         protocol = ProtocolInfo(3, 1, (0, 1))
-        return agent, Evaluation(protocol, {"far": split}, run=about)
+        return agent, Evaluation(protocol, {name: split}, run=about)
 
     runs = [
         run("maml", [[0, 0, 7], [5, 30, 7]]),
@@ -298,8 +298,21 @@ def test_normalized_scores_by_hand():
     assert "1.25 [" in text  # after
     assert "0.38 [" in text  # area: the mean of 0.25 and 0.5
     assert "50 %" in text  # reaches 0.8
+    assert "oracle" in text and "oracle-in-range" not in text  # held out
     runs[2] = run("oracle", [[10, 20, 9], [0, 0, 0]], masses=(9, 9, 9))
     assert normalized(runs) is None
+    # In the train ranges an oracle of these is the bound, if it is there.
+    inside = [
+        run("maml", [[0, 0, 7], [5, 30, 7]], name="interpolation"),
+        run("randomized", [[0, 10, 9], [0, 0, 0]], name="interpolation"),
+        run("oracle", [[10, 20, 9], [0, 0, 0]], name="interpolation"),
+    ]
+    (_, *_, last), *_ = [row for row in normalized(inside).rows if row[0] == "maml"]
+    assert last == "oracle"
+    inside.append(run("oracle-in-range", [[5, 20, 8], [0, 0, 0]], name="interpolation"))
+    (row, *_) = [row for row in normalized(inside).rows if row[0] == "maml"]
+    assert row[-1] == "oracle-in-range"
+    assert row[2].text.startswith("1.50 [")  # scores 1 and 2 after adaptation
 
 
 @pytest.mark.parametrize(

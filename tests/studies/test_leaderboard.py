@@ -1,5 +1,6 @@
 """The leaderboard's table, worked out by hand."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -78,13 +79,66 @@ def test_returns_on_held_out_splits_by_hand(results):
         write_json(path, plain)
     found = cells.load(results, "point-goal", TUNE)
     near = "0.0 [0.0, 0.0] → 15.0 [10.0, 20.0]"
-    assert page.return_row(found, "maml") == [near, "", ""]
-    assert page.return_row(found, "rl2") == ["", "", ""]
+    assert page.returns(found, "maml", "near") == near
+    assert page.returns(found, "maml", "far") == ""
+    assert page.returns(found, "rl2", "near") == ""
+
+
+def test_in_the_train_ranges_an_oracle_of_these_is_the_bound_and_both_gaps_are_shown(
+    results,
+):
+    write_json(results / "point-goal/oracle-in-range-0.json", entry([[5, 10]] * 3))
+    found = cells.load(results, "point-goal", TUNE)
+    scores = cells.scores(found, "maml", "interpolation")
+    assert scores.kind == "identify"
+    assert scores.score.tolist() == [[[0, 1, 2], [0, 2, 2]]]  # of gaps 5 and 10
+    assert page.gap_table(found, ["interpolation"])[2:] == [
+        "| identify | 7.5 [5.0, 10.0] |",
+        "| identify and cover | 15.0 [10.0, 20.0] |",
+    ]
+
+
+def test_pairs_with_the_baselines_by_hand(results):
+    found = cells.load(results, "point-goal", TUNE)
+    assert page.paired(found, "maml", "interpolation") == "15.0 [10.0, 20.0] *"
+    assert page.paired(found, "randomized", "interpolation") == ""
+    assert page.honestly_paired(found, "maml", "interpolation") == ""  # not run
+    write_json(results / "point-goal/history-0.json", entry([[12, 20]] * 3))
+    found = cells.load(results, "point-goal", TUNE)
+    shown = page.honestly_paired(found, "maml", "interpolation")
+    assert shown == "-1.0 [-2.0, 0.0]"
+
+
+def test_the_table_file_has_every_cell_and_says_which_oracle_its_score_is_of(results):
+    write_json(results / "point-goal/maml-10.json", entry([[5, 5]] * 3))
+    (results / page.FINDINGS).write_text("Nothing to see.\n")
+    page.draw(results, ("point-goal",), TUNE)
+    with open(results / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["agent"], row["seed"]) for row in rows} == {
+        *(("maml", "0"), ("maml", "10"), ("randomized", "0"), ("oracle", "0"))
+    }
+    row = [r for r in rows if (r["agent"], r["seed"]) == ("maml", "0")][1]
+    assert row == {
+        "family": "point-goal",
+        "agent": "maml",
+        "seed": "0",
+        "split": "interpolation",
+        "episodes": "1",
+        "robot_seconds": "2",
+        "return": "12.5",
+        "success": "",
+        "score": "0.75",
+        "score_kind": "identify and cover",
+    }
+    assert (
+        "Nothing to see." in (results / "README.md").read_text().split("All agents")[0]
+    )
 
 
 def test_what_was_not_evaluated_is_an_empty_row(results):
     text = page.make_table(cells.columns(results, ("point-goal",), TUNE))
-    assert text.count("| memory | `rl2` |  |\n") == 2
+    assert text.count("| memory | `rl2` |  |\n") == 4  # two pairs, two areas
     assert text.count("| gradient | `maml` | 0.62 [") == 1
 
 
@@ -136,10 +190,11 @@ def test_a_run_that_fails_leaves_its_cell_empty_and_the_others_go_on(
     with pytest.raises(SystemExit, match="point-goal, maml, seed 0: An action is NaN"):
         leaderboard.main(arguments)
     written = {path.name for path in (tmp_path / "point-goal").iterdir()}
-    assert written == {"randomized-0.json", "oracle-0.json", "rl2-0.json"}
+    ran = (*cells.REFERENCES, "rl2")
+    assert written == {f"{agent}-0.json" for agent in ran}
     text = (tmp_path / "README.md").read_text()
     assert "| memory | `rl2` |" in text
-    assert "| | agent | point-goal | rover-goal |" in text  # not asked for, but there
+    assert "| | agent | rover-goal | point-goal |" in text  # not asked for, but there
 
 
 @pytest.mark.parametrize("other", [{"tasks": 3}, {"tasks": 2, "query_episodes": 5}])
@@ -270,10 +325,12 @@ def test_a_cell_is_written_as_it_is_read(results):
         cells.Cell.from_dict({**plain, "splits": {"near": [{}]}}, "x.json")
 
 
-def test_every_published_cell_is_read_and_shown():
+@pytest.mark.parametrize("edition", ["leaderboard", "leaderboard_first"])
+def test_every_published_cell_is_read_and_shown(edition):
     results = Path(__file__).parents[2] / "results"
-    families = tuple(leaderboard.STEPS)
-    every = cells.columns(results / "leaderboard", families, results / "tune")
+    families = ("cheetah-dynamics", "quadruped-battery", *leaderboard.STEPS)
+    every = cells.columns(results / edition, families, results / "tune")
+    page.make_table(every)
     known = {
         agent
         for group in cells.classes(list(names("agents"))).values()
@@ -281,7 +338,7 @@ def test_every_published_cell_is_read_and_shown():
     }
     assert known >= {"maml", "rl2", "metanet", "siamese", "es-maml", "scratch"}
     for column in every.values():
-        assert set(column) <= known | {"oracle"}
+        assert set(column) <= known | set(cells.GAPS)
 
 
 def test_every_agent_of_a_class_is_drawn_and_looks_different():
