@@ -18,6 +18,7 @@ def plugin() -> dict[str, dict[str, str]]:
             "hill-climb": "metarl.agents.hill_climb:HillClimb",
             "rl2": "metarl.agents.rl2:RL2",
             "mann": "metarl.agents.mann:MANN",
+            "varibad": "metarl.agents.varibad:VariBAD",
             "history": "metarl.agents.history:HistoryAgent",
             "rma": "metarl.agents.rma:RMA",
             "student": "metarl.agents.student:Student",

@@ -161,10 +161,22 @@ class RL2(Agent):
                 sampler.collect(tasks, config.copies, policy, f"episode {index}")
             )
             policy.update(episodes[-1])
-        trial = policy.trial(episodes)
+        metrics = self.improve(policy.trial(episodes), len(tasks), sampler)
+        for collected in episodes:
+            self.normalizer.update(collected.observation, collected.mask)
+        return {
+            "return_before": float(episodes[0].returns.mean()),
+            "return_after": float(episodes[-1].returns.mean()),
+            "std": float(self.network.log_std.detach().exp().mean()),
+            **metrics,
+        }
+
+    def improve(self, trial: Trial, tasks: int, sampler: Sampler) -> Metrics:
+        """Several passes of PPO over the trials of so many tasks."""
+        config = self.config
         features, starts = self.network.replay(trial.inputs, config.unroll)
         self.value(trial, features)
-        advantage = in_pieces(self.advantages(trial, len(tasks)), len(starts))
+        advantage = in_pieces(self.advantages(trial, tasks), len(starts))
         pieces = trial.pieces(starts)
         shuffle = torch_generator(self.seed, sampler.iteration, "minibatches")
         metrics: Metrics = {}
@@ -176,14 +188,7 @@ class RL2(Agent):
                 loss, self.parameters, allow_unused=True, materialize_grads=True
             )
             descend(self.optimizer, gradients, config.max_gradient)
-        for collected in episodes:
-            self.normalizer.update(collected.observation, collected.mask)
-        return {
-            "return_before": float(episodes[0].returns.mean()),
-            "return_after": float(episodes[-1].returns.mean()),
-            "std": float(self.network.log_std.detach().exp().mean()),
-            **metrics,
-        }
+        return metrics
 
     def value(self, trial: Trial, features: Tensor) -> None:
         """Note what the critic expects of a trial, and what it should: lambda-returns.

@@ -16,6 +16,7 @@ CONFIGS = {
     "hill-climb": {"pairs": 3, "trials": 3},
     "rl2": MEMORY,
     "mann": {**MEMORY, "slots": 4, "width": 3},
+    "varibad": {**MEMORY, "latent": 2, "decoder_hidden": (8,), "unroll": 10},
     "history": HISTORY,
     "rma": {**HISTORY, "estimator_hidden": (6,)},
     "student": HISTORY,
