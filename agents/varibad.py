@@ -65,13 +65,13 @@ class VariBADConfig(RL2Config):
     """Step size of the Adam of encoder and decoder."""
     vae_epochs: int = 2
     """Their passes over the trials of an iteration."""
-    vae_minibatches: int = 4
+    vae_minibatches: int = 16
     """Minibatches a pass, of whole pieces of trials."""
     encoded: int = 4
     """Steps of a piece whose posteriors are decoded."""
     decoded: int = 32
     """Steps of its trial that each of them predicts."""
-    kl_weight: float = 0.1
+    kl_weight: float = 1.0
     """Weight of the KL divergence in the ELBO."""
 
 
@@ -139,7 +139,7 @@ class VariationalMemory(Memory):
         self.input_size = input_size(observation_size, action_size)
         self.output_size = 2 * config.latent
         self.gru = recurrent.GRU(self.input_size, config.units)
-        self.posterior = layers((config.units, self.output_size), last_gain=0.1)
+        self.posterior = layers((config.units, self.output_size), last_gain=1.0)
         self.decoder = Decoder(
             config.latent, observation_size, action_size, config.decoder_hidden
         )
@@ -282,7 +282,11 @@ class VariBAD(RL2):
         }
 
     def negative_elbo(
-        self, piece: Trial, examples: Examples, trials: Tensor, generator: Any
+        self,
+        piece: Trial,
+        examples: Examples,
+        trials: Tensor,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Metrics]:
         """Minus the ELBO of pieces of trials, divided by the steps of a trial.
 
