@@ -82,13 +82,8 @@ def transitions(episodes: Episodes, normalizer: Normalizer, steps: int) -> Suppo
 
     In place of an episode that diverged stands the first of its task that did not.
     """
-    assert episodes.final_observation is not None
     observation = normalizer(episodes.observation)
-    final = normalizer(episodes.final_observation)[:, :, None]
-    following = torch.cat([observation[:, :, 1:], final], 2)
-    # What follows the last step of an episode that ended early is there, too.
-    last = (episodes.length - 1).clamp(min=0)[..., None, None].expand_as(final)
-    following = following.scatter(2, last, final)
+    following = normalizer(episodes.following)
     action, reward = episodes.action.clamp(-1, 1), episodes.reward[..., None]
     transition = torch.cat([observation, action, reward, following], -1)
     horizon = transition.shape[2]

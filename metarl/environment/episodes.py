@@ -69,6 +69,16 @@ class Episodes:
         return self.reward.sum(-1)
 
     @property
+    def following(self) -> Tensor:
+        """After each step, (task, copy, time, observation_size)."""
+        assert self.final_observation is not None
+        final = self.final_observation[:, :, None]
+        following = torch.cat([self.observation[:, :, 1:], final], 2)
+        # What follows the last step of an episode that ended early is there, too.
+        last = (self.length - 1).clamp(min=0)[..., None, None].expand_as(final)
+        return following.scatter(2, last, final)
+
+    @property
     def control_steps(self) -> int:
         """Robot time spent, in control steps over all episodes."""
         return int(self.length.sum())
