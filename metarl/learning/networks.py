@@ -9,7 +9,7 @@ same functions run one policy per task as batched matrix products:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -40,14 +40,18 @@ def network_parameters(
     return parameters
 
 
-def network(parameters: Parameters, x: Tensor) -> Tensor:
-    """The network's output with tanh between layers, (..., n, units)."""
+def network(
+    parameters: Parameters,
+    x: Tensor,
+    activation: Callable[[Tensor], Tensor] = torch.tanh,
+) -> Tensor:
+    """The network's output with an activation between layers, (..., n, units)."""
     layers = sum(name.startswith("weight") for name in parameters)
     for layer in range(layers):
         bias = parameters[f"bias{layer}"].unsqueeze(-2)
         x = x @ parameters[f"weight{layer}"] + bias
         if layer < layers - 1:
-            x = torch.tanh(x)
+            x = activation(x)
     return x
 
 
