@@ -28,6 +28,7 @@ def plugin() -> dict[str, dict[str, str]]:
             "matching": "metarl.agents.metric:Matching",
             "relation": "metarl.agents.metric:Relation",
             "prototypical": "metarl.agents.metric:Prototypical",
+            "pearl": "metarl.agents.pearl:PEARL",
             "scratch": "metarl.agents.scratch:Scratch",
             "finetune": "metarl.agents.finetune:Finetune",
             "finetune-climb": "metarl.agents.finetune:FinetuneClimb",

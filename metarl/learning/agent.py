@@ -84,7 +84,7 @@ class Agent(abc.ABC):
     """Its hyper-parameters: a frozen dataclass with a default for each."""
     kind: ClassVar[str] = ""
     """How it adapts: "gradient", "fast-weights", "memory", "history", "metric",
-    "evolutionary", or "baseline"."""
+    "inference", "evolutionary", or "baseline"."""
     observes_task: bool = False
     """Whether it observes the task (the oracle)."""
     trains: bool = True

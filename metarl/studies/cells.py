@@ -26,6 +26,7 @@ KINDS = (
     "memory",
     "history",
     "metric",
+    "inference",
     "evolutionary",
     "baseline",
 )

@@ -17,6 +17,7 @@ COLOURS = {
     "memory": "#2A9648",
     "history": "#D0603A",
     "metric": "#B0509A",
+    "inference": "#6A5ACD",
     "evolutionary": "#CCA133",
     "baseline": "#8A8F98",
 }
