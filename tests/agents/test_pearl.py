@@ -112,7 +112,7 @@ def test_the_encoder_learns_from_the_critic_and_not_from_the_actor(family):
 def test_the_divergence_from_the_prior_is_weighed(family):
     agent, _ = trained(family)
     _, losses = drawn(agent)
-    twice, _ = trained(family, kl=0.2)
+    twice, _ = trained(family, kl=0.02)
     twice.load(*agent.save())
     assert drawn(twice)[1]["kl"].item() == pytest.approx(2 * losses["kl"].item())
 
