@@ -11,6 +11,8 @@ To plug in a robot, subclass `metarl.TaskFamily`; to plug in a meta-learner, sub
 """
 
 import importlib
+import importlib.abc
+import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -120,9 +122,34 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+def _register() -> None:
+    registry = importlib.import_module("metarl.environment.registry")
+    registry.register_gymnasium(built_in=True)
+
+
+class _AfterGymnasium(importlib.abc.MetaPathFinder):
+    """Registers the families as soon as anybody imports gymnasium."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        """Gymnasium's own spec, whose loader registers afterwards."""
+        if name != "gymnasium":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                _register()
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+# `import gymnasium, metarl` in any order is enough for gymnasium.make("metarl/..."). An
+# import of gymnasium here would only make the command line slow.
 if "gymnasium" in sys.modules:
-    # `import gymnasium, metarl` is enough for gymnasium.make("metarl/..."); without
-    # gymnasium, its import would only make the command line slow.
-    importlib.import_module("metarl.environment.registry").register_gymnasium(
-        built_in=True
-    )
+    _register()
+else:
+    sys.meta_path.insert(0, _AfterGymnasium())

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -81,6 +82,7 @@ class Environment:
         self.observe_task = observe_task
         self.resample = family.check_tasks(resample) if resample else []
         self.n = len(self.pool) * copies
+        self.threads = threads
         self.sim = family.simulate(self.pool, copies, threads)
         self.device = self.sim.device
         self.tasks = [task for task in self.pool for _ in range(copies)]
@@ -108,7 +110,7 @@ class Environment:
         """The same bool or int64 for every simulation, (n,)."""
         return torch.full((self.n,), value, device=self.device)
 
-    def _start(self, seed: int) -> None:
+    def _start(self, seed: int | list[int]) -> None:
         self.seed = seed
         self.episode = self._full(0)
         self.elapsed = self._full(0)
@@ -167,11 +169,14 @@ class Environment:
         self._note_tasks()
         self.active.zero_()
 
-    def reset(self, seed: int | None = None, ids: Tensor | None = None) -> Tensor:
+    def reset(
+        self, seed: int | list[int] | None = None, ids: Tensor | None = None
+    ) -> Tensor:
         """Start a new episode.
 
         Args:
-            seed: start all randomness afresh from this seed.
+            seed: start all randomness afresh from this seed; or from one for each
+                simulation, which then starts as it would alone under its seed.
             ids: the simulations, (k,) int64 in ascending order; default: all.
 
         Returns:
@@ -299,12 +304,33 @@ class Environment:
         self._known_divergence = self.sim.diverged()
         return self._observe()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Environment":
+        """Another environment that goes on from here as this one would."""
+        options = {n: getattr(self, n) for n in ("observe_task", "resample", "threads")}
+        twin = Environment(self.family, self.pool, self.copies, **options)
+        twin.set_noise_ids(self.noise_ids)
+        twin.load_state(*self.state())
+        return twin
+
+    def __getstate__(self) -> Any:
+        """Refuse to be pickled."""
+        raise TypeError(
+            "An environment cannot be pickled: its simulations live in this process. "
+            "Pickle family, tasks and Environment.state() instead; copy.deepcopy works."
+        )
+
     # -- parts ---------------------------------------------------------------------
 
     def _streams(self, purpose: str, ids: Tensor, *more: Tensor) -> Streams:
         rows = ids.cpu()
-        indices = (self._task_index[rows], self._copy_index[rows], self.episode[ids])
-        keys = mix(key(self.seed, purpose), *(i.cpu() for i in (*indices, *more)))
+        indices = [self._task_index[rows], self._copy_index[rows], self.episode[ids]]
+        if isinstance(self.seed, list):  # each simulation is as it would be alone
+            seeds = [self.seed[row] for row in rows.tolist()]
+            indices[:2] = [torch.zeros_like(rows)] * 2
+        else:
+            seeds = [self.seed]
+        base = np.array([key(seed, purpose) for seed in seeds], np.uint64)
+        keys = mix(base, *(index.cpu() for index in (*indices, *more)))
         return Streams(keys, like=self.sim.qpos)
 
     def _set(self, ids: Tensor, tasks: Sequence[Task]) -> None:
@@ -365,31 +391,6 @@ class Environment:
                     f"Parameter {sensor.parameter!r} has size={parameter.size}, but "
                     f"there are {size} observations: give it size=1 or size={size}."
                 )
-
-
-class Environments:
-    """Environments of a family: one for each number of tasks and copies, made once.
-
-    Args:
-        family: the task family.
-        observe_task: append the task to observations.
-    """
-
-    def __init__(self, family: TaskFamily, observe_task: bool = False) -> None:
-        self.family = family
-        self.observe_task = observe_task
-        self._made: dict[tuple[int, int], Environment] = {}
-
-    def __call__(self, tasks: Sequence[Task], copies: int) -> Environment:
-        """The environment with copies of these tasks."""
-        shape = (len(tasks), copies)
-        if shape not in self._made:
-            self._made[shape] = Environment(
-                self.family, tasks, copies, observe_task=self.observe_task
-            )
-        elif self._made[shape].pool != list(tasks):
-            self._made[shape].set_tasks(tasks)
-        return self._made[shape]
 
 
 def _all_finite(values: Tensor) -> bool:

@@ -4,6 +4,7 @@ gymnasium.make("metarl/CheetahDirection-v0", task={"direction": -1})
 metarl.make_vec("cheetah-direction", tasks, copies=4)    # gymnasium.vector
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,15 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metarl.environment.environment import Environment
 from metarl.environment.family import TaskFamily
 from metarl.environment.registry import make_family
-from metarl.errors import InputError
+from metarl.errors import InputError, unknown
+from metarl.tasks.randomness import key
 from metarl.tasks.task import Task
 
 
@@ -80,6 +83,16 @@ class GymnasiumEnv(gymnasium.Env):
         self.observation_space = observation_space(self.environment.observation_size)
         self.action_space = action_space(self.environment.action_size)
         self._seeded = False
+        self._spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How gymnasium made it, with its horizon: it truncates by itself."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = _with_horizon(spec, self.environment.family)
 
     @property
     def task(self) -> Task:
@@ -94,6 +107,7 @@ class GymnasiumEnv(gymnasium.Env):
         As Gymnasium has it, a first reset without a seed takes a random one.
         """
         super().reset(seed=seed)
+        _refuse_others(options, "task")
         if seed is None and not self._seeded:
             seed = int(self.np_random.integers(2**31))
         self._seeded = True
@@ -118,6 +132,8 @@ class GymnasiumEnv(gymnasium.Env):
         info: dict[str, Any] = {"diverged": bool(step.diverged[0])}
         if step.ended[0]:
             info |= {k: float(v[0]) for k, v in self.environment.outcome().items()}
+            if self.environment.family.success_measure:
+                info["is_success"] = bool(info["success"])
         return (
             step.observation[0].numpy().copy(),
             float(step.reward[0]),
@@ -158,6 +174,16 @@ class GymnasiumVectorEnv(VectorEnv):
         )
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._ended = torch.zeros(self.num_envs, dtype=torch.bool)
+        self._spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How gymnasium made it, with its horizon: it truncates by itself."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = _with_horizon(spec, self.environment.family)
 
     def reset(
         self,
@@ -165,13 +191,56 @@ class GymnasiumVectorEnv(VectorEnv):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode in every simulation. One seed serves them all."""
-        if seed is not None:
-            seeds = seed if isinstance(seed, Sequence | np.ndarray) else [seed]
-            seed = next((int(s) for s in seeds if s is not None), None)
-        super().reset(seed=seed, options=options)
+        """Start an episode.
+
+        Args:
+            seed: one for all simulations, each of which starts in its own way. Or one
+                for each, which then starts as a `GymnasiumEnv` under its seed; where it
+                is None, it follows from the others.
+            options: ``{"reset_mask": mask}`` resets some, (n,) bool: the others go on.
+
+        Raises:
+            InputError: for a wrong number of seeds, a mask of another kind, both
+                together, or other options.
+        """
+        _refuse_others(options, "reset_mask")
+        mask = (options or {}).get("reset_mask")
+        if mask is not None:
+            return self._reset_some(seed, np.asarray(mask)), {}
+        seeds = self._seeds(seed)
+        super().reset(seed=None if isinstance(seeds, list) else seeds)
         self._ended.zero_()
-        return self.environment.reset(seed).numpy().copy(), {}
+        return self.environment.reset(seeds).numpy().copy(), {}
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> int | list[int] | None:
+        if seed is None or not isinstance(seed, Sequence | np.ndarray):
+            return None if seed is None else int(seed)
+        if len(seed) != self.num_envs:
+            raise InputError(
+                f"{len(seed)} seeds for {self.num_envs} simulations: give one for each."
+            )
+        given = [None if s is None else int(s) for s in seed]
+        known = [s for s in given if s is not None]
+        if not known:
+            return None
+        return [
+            key(*known, "seed", i) % 2**63 if s is None else s
+            for i, s in enumerate(given)
+        ]
+
+    def _reset_some(self, seed: Any, mask: np.ndarray) -> np.ndarray:
+        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+            raise InputError(
+                f"reset_mask has shape {mask.shape} and dtype {mask.dtype}: give "
+                f"({self.num_envs},) bool, with something to reset."
+            )
+        if seed is not None:
+            raise InputError("A reset_mask and a seed do not go together: reset all.")
+        need_a_reset(self.environment)
+        chosen = torch.from_numpy(mask)
+        self._ended &= ~chosen
+        observation = self.environment.reset(ids=chosen.nonzero()[:, 0])
+        return observation.numpy().copy()
 
     def step(
         self, actions: np.ndarray
@@ -195,6 +264,9 @@ class GymnasiumVectorEnv(VectorEnv):
                 info[name] = value.numpy()
                 # Gymnasium's way to say where it is an outcome already.
                 info[f"_{name}"] = self._ended.numpy().copy()
+            if self.environment.family.success_measure:
+                info["is_success"] = info["success"] > 0
+                info["_is_success"] = self._ended.numpy().copy()
         return (
             observation.numpy().copy(),
             step.reward.numpy().astype(np.float64),
@@ -202,6 +274,58 @@ class GymnasiumVectorEnv(VectorEnv):
             step.truncated.numpy().copy(),
             info,
         )
+
+
+def _refuse_others(options: Mapping[str, Any] | None, known: str) -> None:
+    """Raise InputError for an option of a reset that nothing is done with."""
+    for name in options or {}:
+        if name != known:
+            raise unknown("option of reset:", name, [known])
+
+
+def _with_horizon(spec: EnvSpec | None, family: TaskFamily) -> EnvSpec | None:
+    if spec is None:
+        return None
+    return dataclasses.replace(spec, max_episode_steps=family.horizon)
+
+
+def vector_entry_point(
+    num_envs: int,
+    family: str,
+    *,
+    split: str = "",
+    seed: int = 0,
+    task: Task | Mapping[str, Any] | None = None,
+    observe_task: bool = False,
+    **options: Any,
+) -> GymnasiumVectorEnv:
+    """What ``gymnasium.make_vec("metarl/...", num_envs)`` gives: one batch.
+
+    Args:
+        num_envs: simulations.
+        family: its name.
+        split: draws a task for each; default: all have the same.
+        seed: of the split's tasks, and of initial states and noise.
+        task: the task of all, or values of some parameters; default: the nominal one.
+        observe_task: append the task to the observation.
+        options: arguments of the family.
+
+    Raises:
+        InputError: for a split and a task together, or what does not exist.
+    """
+    if split and task is not None:
+        raise InputError(f"split={split!r} and task={task!r}: give one of them.")
+    made = make_family(family, **options)
+    if split:
+        return make_vec(
+            made,
+            made.tasks(split, num_envs, seed),
+            seed=seed,
+            observe_task=observe_task,
+        )
+    if not isinstance(task, Task):
+        task = made.task(**(task or {}))
+    return make_vec(made, [task], num_envs, seed=seed, observe_task=observe_task)
 
 
 def make_vec(

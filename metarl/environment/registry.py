@@ -141,6 +141,7 @@ def register_gymnasium(built_in: bool = False) -> None:
             gymnasium.register(
                 gymnasium_id(name),
                 entry_point="metarl.environment.gymnasium:GymnasiumEnv",
+                vector_entry_point="metarl.environment.gymnasium:vector_entry_point",
                 kwargs={"family": name},
             )
 

@@ -87,6 +87,8 @@ class StableBaselinesEnv(VecEnv):
                 },
                 **{name: float(value[i]) for name, value in outcome.items()},
             }
+            if self.environment.family.success_measure:
+                infos[i]["is_success"] = bool(infos[i]["success"])
         self.finished.extend(self.running[ids].tolist())
         self.running[ids] = 0
         return self.environment.reset(ids=ids)

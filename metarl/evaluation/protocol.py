@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environments
+from metarl.environment.environments import Environments
 from metarl.environment.episodes import Episodes, returns_with_diverged_as_worst
 from metarl.environment.family import TaskFamily
 from metarl.errors import InputError

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environments
+from metarl.environment.environments import Environments
 from metarl.environment.episodes import Episodes, Policy
 from metarl.learning.agent import Adaptation
 from metarl.tasks.randomness import key

@@ -5,7 +5,7 @@ import time
 from torch import Tensor
 
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environments
+from metarl.environment.environments import Environments
 from metarl.environment.episodes import Episodes, Policy
 from metarl.environment.family import TaskFamily
 from metarl.tasks.randomness import key

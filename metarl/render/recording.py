@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environment, Environments
+from metarl.environment.environment import Environment
+from metarl.environment.environments import Environments
 from metarl.environment.episodes import Episodes
 from metarl.environment.family import TaskFamily
 from metarl.errors import InputError

@@ -1,6 +1,8 @@
 """Gymnasium and Stable-Baselines3 see the same world, each in its own manner."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -227,6 +229,10 @@ def test_outcomes_say_of_whom_they_are(point):
     *_, info = env.step(np.array([[1.0, 0.0]] * 2))
     assert info["success"].tolist() == [1, 0]
     assert info["_success"].tolist() == [True, False]
+    assert info["is_success"].tolist() == [True, False]  # as Stable-Baselines3 reads it
+    single = GymnasiumEnv(point, tasks[0])
+    single.reset(seed=0)
+    assert single.step(np.array([1.0, 0.0]))[-1]["is_success"] is True
 
 
 # -- many robots: gymnasium ------------------------------------------------------------
@@ -329,8 +335,118 @@ def test_seeds_of_any_kind_repeat(cheetah, seed):
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, second)
     assert len(np.unique(first[:, 0])) == 4
-    expected, _ = env.reset(seed=3)
-    np.testing.assert_array_equal(first, expected)
+    if np.ndim(seed) == 0:
+        expected, _ = env.reset(seed=3)
+        np.testing.assert_array_equal(first, expected)
+
+
+def test_a_list_of_seeds_starts_each_robot_as_it_would_alone(cheetah):
+    tasks = cheetah.tasks("train", 3)
+    env = GymnasiumVectorEnv(environment_of(cheetah, tasks))
+    actions = actions_of(6, 2 * HORIZON + 1, 3)  # over the end of an episode
+    alone = [GymnasiumEnv(cheetah, task) for task in tasks]
+    for seeds in ([1, 2, 3], [1, 20, 30]):
+        together, _ = env.reset(seed=seeds)
+        for i, (single, seed) in enumerate(zip(alone, seeds, strict=True)):
+            np.testing.assert_array_equal(together[i], single.reset(seed=seed)[0])
+    for action in actions:
+        together, *_ = env.step(action)
+        for i, single in enumerate(alone):
+            if single.environment.active[0]:
+                seen, *_ = single.step(action[i])
+            else:
+                seen, _ = single.reset()
+            np.testing.assert_array_equal(together[i], seen)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"seed": [1, 2]}, "2 seeds for 3 simulations"),
+        ({"options": {"reset_mask": np.ones(2, bool)}}, r"shape \(2,\)"),
+        ({"options": {"reset_mask": np.ones(3)}}, "dtype float64"),
+        ({"options": {"reset_mask": np.zeros(3, bool)}}, "something to reset"),
+        (
+            {"options": {"reset_mask": np.ones(3, bool)}, "seed": 1},
+            "do not go together",
+        ),
+        ({"options": {"reset_masks": 1}}, "'reset_masks'.*reset_mask"),
+    ],
+)
+def test_a_reset_that_would_be_ignored_is_refused(cheetah, arguments, said):
+    env = GymnasiumVectorEnv(environment_of(cheetah, cheetah.tasks("train", 3)))
+    env.reset(seed=0)
+    with pytest.raises(InputError, match=said):
+        env.reset(**arguments)
+
+
+def test_a_mask_resets_some_robots_and_the_others_go_on(point):
+    tasks = [point.task(goal=(0.1, 0.0)), point.task(goal=(0.9, 0.9))]
+    env = GymnasiumVectorEnv(environment_of(point, tasks))
+    env.reset(seed=0)
+    actions = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
+    _, _, terminated, *_ = env.step(actions)
+    assert terminated.tolist() == [True, False]
+    mask = np.array([True, False])
+    observation, _ = env.reset(options={"reset_mask": mask})
+    np.testing.assert_allclose(observation, [[0.0, 0.0], [0.05, 0.05]], atol=1e-6)
+    # It has started anew already: this step is one of its own.
+    observation, reward, *_ = env.step(actions)
+    np.testing.assert_allclose(observation, [[0.1, 0.0], [0.1, 0.1]], atol=1e-6)
+    assert reward[0] != 0
+
+
+def test_gymnasium_makes_one_batch_of_a_split_or_of_a_task():
+    register_gymnasium()
+    env = gymnasium.make_vec("metarl/CheetahMass-v0", num_envs=5, split="far", seed=2)
+    assert isinstance(env.unwrapped, GymnasiumVectorEnv) and env.num_envs == 5
+    family = metarl.make_family("cheetah-mass")
+    assert env.unwrapped.environment.tasks == family.tasks("far", 5, seed=2)
+    assert env.spec.max_episode_steps == family.horizon
+    task = {"goal": (0.9, 0.0)}
+    alike = gymnasium.make_vec("metarl/PointGoal-v0", num_envs=3, task=task, horizon=5)
+    assert [t["goal"] for t in alike.unwrapped.environment.tasks] == [(0.9, 0.0)] * 3
+    assert alike.spec.max_episode_steps == 5
+    with pytest.raises(InputError, match="give one of them"):
+        gymnasium.make_vec("metarl/PointGoal-v0", num_envs=3, task=task, split="far")
+    with pytest.raises(InputError, match="horizn"):
+        gymnasium.make_vec("metarl/PointGoal-v0", num_envs=3, horizn=5)
+
+
+def test_the_spec_says_how_long_an_episode_is():
+    register_gymnasium()
+    env = gymnasium.make("metarl/CheetahDirection-v0", horizon=7)
+    assert env.spec.max_episode_steps == env.unwrapped.spec.max_episode_steps == 7
+    again = gymnasium.make(env.spec)
+    again.reset(seed=0)
+    ends = [again.step(np.zeros(6, np.float32))[3] for _ in range(7)]
+    assert ends == [False] * 6 + [True]
+
+
+@pytest.mark.parametrize("order", ["gymnasium, metarl", "metarl, gymnasium"])
+def test_ids_are_there_in_whatever_order_libraries_are_imported(order):
+    code = f"import {order}; print(gymnasium.make('metarl/PointGoal-v0').spec.id)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(metarl.__file__).parents[1])},
+    )
+    assert done.stdout.strip() == "metarl/PointGoal-v0", done.stderr
+
+
+def test_a_deep_copy_goes_on_by_itself_and_a_pickle_is_refused(cheetah):
+    env = gymnasium.make("metarl/CheetahDirection-v0", horizon=9)
+    env.reset(seed=0)
+    first, *rest = actions_of(6, 8)[:, 0]
+    env.step(first)
+    twin = copy.deepcopy(env)
+    steps = [env.step(action)[0] for action in rest]
+    for action, seen in zip(rest, steps, strict=True):
+        np.testing.assert_array_equal(twin.step(action)[0], seen)
+    np.testing.assert_array_equal(env.reset()[0], twin.reset()[0])
+    with pytest.raises(TypeError, match=r"cannot be pickled.*deepcopy works"):
+        pickle.dumps(env.unwrapped.environment)
 
 
 @pytest.mark.filterwarnings("ignore:.*Box.*precision.*")
@@ -364,6 +480,7 @@ def test_the_sb3_env_resets_within_the_step_and_says_how_it_ended(point):
     assert infos[0]["episode"]["l"] == 1
     assert infos[0]["episode"]["r"] == pytest.approx(reward[0])
     assert infos[0]["success"] == 1
+    assert infos[0]["is_success"] is True
     assert infos[1] == {}
     total = reward[1]
     for _ in range(HORIZON - 1):

@@ -8,7 +8,7 @@ from tiny import CONFIGS
 
 import metarl
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environments
+from metarl.environment.environments import Environments
 from metarl.environment.episodes import TimeStep
 from metarl.environment.registry import make_family, names
 from metarl.learning.agent import Agent, find_agent
