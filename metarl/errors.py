@@ -1,7 +1,12 @@
 """Errors that a person can act on: what is wrong, where, and what to do."""
 
 import difflib
+import sysconfig
 from collections.abc import Iterable
+from pathlib import Path
+
+_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
+"""Where Python keeps its own modules and those of packages."""
 
 
 class InputError(ValueError):
@@ -29,3 +34,23 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     return InputError(
         f"Unknown {kind} {name!r}.{did_you_mean(name, known)} Known: {listed}."
     )
+
+
+def user_frame(error: BaseException) -> str:
+    """Where in a user's own code an error was raised, or "" if nowhere.
+
+    That is the innermost function of the traceback which belongs neither to metarl nor
+    to an installed package: ``reward(), cart.py, line 31``.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}"
+    home = Path(__file__).parent
+    others = [*home.iterdir(), *map(Path, (sysconfig.get_path(n) for n in _LIBRARIES))]
+    others = [home.resolve(), *(path.resolve() for path in others if path.is_dir())]
+    trace, found = error.__traceback__, ""
+    while trace is not None:
+        code, file = trace.tb_frame.f_code, Path(trace.tb_frame.f_code.co_filename)
+        if file.is_file() and not any(o in file.resolve().parents for o in others):
+            found = f"{code.co_name}(), {file.name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found.removeprefix("<module>(), ")

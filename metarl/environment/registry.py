@@ -88,6 +88,8 @@ def find(kind: Kind, reference: str, base: type) -> Any:
     target = known.get(reference, reference)
     if ":" not in target:
         raise unknown(_SINGULAR[kind], reference, known)
+    if reference not in known and not target.rpartition(":")[0].endswith(".py"):
+        _search_first(Path.cwd())  # as `python -m` has it
     found = _import(target)
     if not inspect.isclass(found):
         raise InputError(f"{reference!r} is not a class.")
@@ -158,7 +160,11 @@ def _import(reference: str) -> Any:
             missing = getattr(error, "name", None) or ""
             if isinstance(error, ModuleNotFoundError) and not place.startswith(missing):
                 raise  # the module is there, but something that it imports is not
-            raise InputError(f"No module {place!r} (for {reference!r}).") from error
+            raise InputError(
+                f"No module {place!r} (for {reference!r}), neither installed nor in "
+                f"{Path.cwd()}. Add its folder to PYTHONPATH, or name its file: "
+                "path/to/file.py:Class."
+            ) from error
     if not hasattr(module, attribute):
         offered = [name for name in vars(module) if not name.startswith("_")]
         raise unknown(f"name in {place}:", attribute, offered)
@@ -171,6 +177,7 @@ def _import_file(path: Path) -> Any:
     name = f"metarl_user.{path.stem}"
     if name in sys.modules and sys.modules[name].__file__ == str(path.resolve()):
         return sys.modules[name]
+    _search_first(path.resolve().parent)  # as `python file.py` has it
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -181,3 +188,33 @@ def _import_file(path: Path) -> Any:
         del sys.modules[name]
         raise
     return module
+
+
+_SEARCHED: set[Path] = set()
+"""Users' folders in which modules were looked for."""
+
+
+def _search_first(folder: Path) -> None:
+    """Find modules in a user's folder before any others.
+
+    Files of two folders may each have a module of one name beside them: those of the
+    folders before are then imported anew.
+    """
+    for top in [name for name in sys.modules if _home(name) in _SEARCHED - {folder}]:
+        if (folder / f"{top}.py").exists() or (folder / top / "__init__.py").exists():
+            for name in [n for n in sys.modules if f"{n}.".startswith(f"{top}.")]:
+                del sys.modules[name]
+    _SEARCHED.add(folder)
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+
+
+def _home(name: str) -> Path | None:
+    """The folder in which a module of a user's, not of a package, was found."""
+    file = getattr(sys.modules[name], "__file__", None)
+    if file is None or "." in name or name == __name__.partition(".")[0]:
+        return None
+    parents = Path(file).parents
+    return parents[1] if Path(file).name == "__init__.py" else parents[0]

@@ -367,3 +367,66 @@ def test_nothing_is_imported_before_it_is_asked_for(plug_in):
     assert registry.names("families")["far-away"] == "no.such.module:Family"
     with pytest.raises(InputError, match=r"No module 'no.such.module'"):
         registry.find_family("far-away")
+
+
+# -- modules beside a file, and in the current folder ----------------------------------
+
+
+WITH_HELPER = CART.replace("import mujoco", "import limits\nimport mujoco", 1).replace(
+    "horizon = 10", "horizon = limits.HORIZON"
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Makes folders of files that import a module beside them."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(registry, "_SEARCHED", set())
+
+    def make(name, horizon):
+        made = tmp_path / name
+        made.mkdir()
+        (made / "limits.py").write_text(f"HORIZON = {horizon}\n")
+        (made / f"{name}.py").write_text(WITH_HELPER)
+        return made
+
+    yield make
+    for name in ("limits", "one", "other", "pack"):
+        sys.modules.pop(name, None)
+
+
+def test_a_module_beside_the_file_is_found(folder):
+    made = folder("one", 11)
+    assert metarl.make_family(f"{made}/one.py:Cart").horizon == 11
+    assert metarl.make_family("one/one.py:Cart").horizon == 11
+
+
+def test_a_package_beside_the_file_is_found(folder):
+    made = folder("one", 11)
+    (made / "limits.py").unlink()
+    (made / "limits").mkdir()
+    (made / "limits" / "__init__.py").write_text("from limits.deep import HORIZON")
+    (made / "limits" / "deep.py").write_text("HORIZON = 12")
+    assert metarl.make_family(f"{made}/one.py:Cart").horizon == 12
+
+
+def test_files_of_two_folders_have_each_its_own_module(folder):
+    first, second = folder("one", 11), folder("other", 22)
+    assert metarl.make_family(f"{first}/one.py:Cart").horizon == 11
+    assert metarl.make_family(f"{second}/other.py:Cart").horizon == 22
+    assert metarl.make_family(f"{first}/one.py:Cart").horizon == 11
+
+
+def test_a_module_of_the_current_folder_is_found(folder, monkeypatch):
+    monkeypatch.chdir(folder("one", 11))
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", ".")])
+    assert metarl.make_family("one:Cart").horizon == 11
+    with pytest.raises(InputError, match=r"No module 'two'.*PYTHONPATH"):
+        metarl.make_family("two:Cart")
+
+
+def test_the_modules_of_metarl_stay_what_they_are(folder):
+    made = folder("one", 11)
+    (made / "metarl.py").write_text("raise RuntimeError")
+    assert metarl.make_family(f"{made}/one.py:Cart").horizon == 11
+    assert sys.modules["metarl"] is metarl
