@@ -85,6 +85,11 @@ def evaluate(
     Raises:
         InputError: for an unknown split or a wrong size.
     """
+    if isinstance(tasks, Sequence):
+        raise InputError(
+            "tasks is a number of tasks a split. Evaluate tasks of your own by `adapt` "
+            "and `collect`: see metarl.learning.adapt."
+        )
     if tasks < 1 or query_episodes < 1:
         raise InputError("tasks and query_episodes must be at least 1.")
     budgets = sorted(set(budgets))

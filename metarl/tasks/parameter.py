@@ -19,6 +19,19 @@ Interval = tuple[float, float]
 Value = float | tuple[float, ...] | str | int | bool
 
 
+FLOAT32 = 2.0**-23
+"""Relative distance between neighbouring numbers of float32."""
+
+
+def distinct(one: float, other: float) -> tuple[str, str]:
+    """Two numbers for people, in as few digits as tell them apart."""
+    for digits in range(6, 18):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
 def _intervals(ranges: Interval | Sequence[Interval] | None) -> tuple[Interval, ...]:
     """One interval or several as a tuple of them.
 
@@ -135,27 +148,32 @@ class Parameter:
             if isinstance(value, str):
                 raise ValueError
             items = [float(value)] if self.size == 1 else [float(v) for v in value]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             items = []
         if len(items) != self.size:
             shape = "a number" if self.size == 1 else f"{self.size} numbers"
             raise InputError(f"Parameter {name!r} takes {shape}, got {value!r}.")
-        low, high = self.bounds
-        for item in items:
-            if not math.isfinite(item):
-                raise InputError(f"Parameter {name!r} is {item}, which is not finite.")
-            # Drawing on a log scale rounds: the last digit may be off.
-            slack = 1e-9 * max(abs(low), abs(high))
-            if not low - slack <= item <= high + slack:
-                side = (
-                    f"below its lower bound {low:g}"
-                    if item < low
-                    else f"above its upper bound {high:g}"
-                )
-                raise InputError(
-                    f"Parameter {name!r} is {item:g} {self.unit}, {side} {self.unit}."
-                )
+        items = [self._within(name, item) for item in items]
         return items[0] if self.size == 1 else tuple(items)
+
+    def _within(self, name: str, item: float) -> float:
+        """A value within the bounds: one that only rounding took beyond is the bound.
+
+        Draws on a log scale round their last digit, and float32 has seven digits.
+        """
+        if not math.isfinite(item):
+            raise InputError(f"Parameter {name!r} is {item}, which is not finite.")
+        low, high = self.bounds
+        nearest = min(max(item, low), high)
+        slack = max(1e-9 * max(abs(low), abs(high)), FLOAT32 * abs(nearest))
+        if abs(item - nearest) > slack:
+            side = "below its lower" if item < low else "above its upper"
+            given, bound = distinct(item, nearest)
+            raise InputError(
+                f"Parameter {name!r} is {given} {self.unit}, {side} bound {bound} "
+                f"{self.unit}."
+            )
+        return nearest
 
     def shell(self, split: str) -> tuple[Interval, ...]:
         """The intervals that a split draws this parameter from when it goes outside."""
@@ -288,8 +306,17 @@ class Choice:
             InputError: if there is none.
         """
         for known in self.values:
-            if known == value or (isinstance(value, str) and str(known) == value):
+            if isinstance(value, str) and str(known) == value:
                 return known
+        try:
+            number = float(value)  # of a file or an array: in other digits, in float32
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        numbers = [known for known in self.values if not isinstance(known, str)]
+        for slack in (0.0, FLOAT32):
+            for known in numbers:
+                if abs(known - number) <= slack * abs(known):
+                    return known
         raise unknown(f"value of {name!r}:", str(value), map(str, self.values))
 
     def shell(self, split: str) -> tuple[Any, ...]:

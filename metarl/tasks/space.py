@@ -151,9 +151,10 @@ class ParameterSpace:
             raise InputError(f"Switch at {switch.at} s must be 0 or later.")
         for name, p in self.parameters.items():
             if (p.goal or not p.switches) and after[name] != task[name]:
+                show = short if short(after[name]) != short(task[name]) else str
                 raise InputError(
-                    f"A switch changes {name!r} from {short(task[name])} to "
-                    f"{short(after[name])}, but "
+                    f"A switch changes {name!r} from {show(task[name])} to "
+                    f"{show(after[name])}, but "
                     f"{'a goal' if p.goal else 'this'} stays for the whole episode."
                 )
         return Switch(switch.at, after.values)

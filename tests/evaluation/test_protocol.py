@@ -77,3 +77,8 @@ def test_a_budget_given_twice_is_evaluated_once():
     )
     assert found.protocol.budgets == (0, 2)
     assert [point.episodes for point in found.splits["far"].points] == [0, 2]
+
+
+def test_a_list_of_tasks_is_refused_in_words():
+    with pytest.raises(InputError, match="tasks is a number"):
+        evaluate(Pushes([0.0]), Fragile(), tasks=Fragile().tasks("far", 2))

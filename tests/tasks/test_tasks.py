@@ -1,9 +1,11 @@
 """Splits draw what they declare, and a task is the same task everywhere."""
 
 import copy
+import dataclasses
 import itertools
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -787,3 +789,73 @@ def test_a_choice_may_be_given_as_text():
     assert choice.coerce("gear", 2) == 2
     with pytest.raises(InputError, match="gear"):
         choice.coerce("gear", "3")
+
+
+# -- values of files and arrays --------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", [0.7, 3.3, -0.1, 1e-4, 12345.6])
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_bound_in_float32_is_the_bound(bound, size):
+    bounds = sorted((bound, bound + 5.0))
+    for parameter in (
+        Parameter(bounds[0] if size == 1 else (bounds[0],) * size, train=bounds),
+        Parameter(bounds[1] if size == 1 else (bounds[1],) * size, train=bounds),
+    ):
+        parameter = dataclasses.replace(parameter, size=size)
+        given = np.full(size, parameter.nominal, np.float32)
+        given = given if size > 1 else given[0]
+        kept = parameter.coerce("x", given)
+        assert np.allclose(kept, parameter.nominal, rtol=1e-6, atol=0)
+        assert parameter.distance(kept) == 0
+
+
+def test_a_bound_of_a_tensor_is_the_bound():
+    parameter = Parameter(1.0, train=(0.7, 3.3))
+    assert parameter.coerce("x", torch.tensor(0.7)) == 0.7
+    assert parameter.coerce("x", torch.tensor(3.3)) == pytest.approx(3.3)
+
+
+@pytest.mark.parametrize("value", [0.7 - 1e-6, 0.7 - 1e-5, 3.3 + 1e-5, np.float16(3.3)])
+def test_a_refusal_shows_how_far_out_of_bounds_a_value_is(value):
+    with pytest.raises(InputError) as refused:
+        Parameter(1.0, train=(0.7, 3.3), unit="kg").coerce("x", value)
+    given, bound = re.findall(r"(\S+) kg", str(refused.value))
+    assert given != bound
+    assert float(bound) in (0.7, 3.3)
+    assert float(given) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_zero_as_a_bound_has_no_rounding():
+    with pytest.raises(InputError, match=r"is -0\.0001 1, below its lower bound 0 1"):
+        Parameter(1.0, train=(0.0, 1000.0)).coerce("x", -1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "kept"),
+    [
+        ((0.1, 0.2), np.float32(0.1), 0.1),
+        ((0.1, 0.2), float(np.float32(0.2)), 0.2),
+        ((0.1, 0.2), "0.10", 0.1),
+        ((1, 2), "2.0", 2),
+        ((1, 2), np.int64(2), 2),
+        ((1, 2), torch.tensor(2), 2),
+        ((True, False), "False", False),
+        ((True, False), np.bool_(True), True),
+        (("a", "b"), np.str_("b"), "b"),
+    ],
+)
+def test_a_choice_is_found_as_files_and_arrays_have_it(values, given, kept):
+    found = Choice(values[0], train=values).coerce("x", given)
+    assert found is kept or (found == kept and type(found) is type(kept))
+
+
+@pytest.mark.parametrize("given", ["", None, math.nan, np.arange(2), [1], 1.5, 10**400])
+def test_no_choice_is_refused_in_words(given):
+    with pytest.raises(InputError, match=r"'x'.*Known: 1, 2"):
+        Choice(1, train=(1, 2)).coerce("x", given)
+
+
+def test_a_huge_integer_is_refused_in_words():
+    with pytest.raises(InputError, match="'x' takes a number"):
+        Parameter(1.0, train=(0, 1)).coerce("x", 10**400)
