@@ -83,9 +83,8 @@ class MujocoBatch:
         """The task that rules each simulation now, without its switches."""
         self._renderer: mujoco.Renderer | None = None
         self._failed = np.zeros(self.n, np.int64)
-        low, high = torch.from_numpy(self.model.actuator_ctrlrange.copy()).T
-        self.control_centre = (high + low) / 2
-        self.control_half = (high - low) / 2
+        self.control_centre = torch.zeros(self.n, self.model.nu, dtype=torch.float64)
+        self.control_half = torch.zeros_like(self.control_centre)
         self._key = 0 if self.model.nkey else -1
         self._history = _resting_history(self.model) if self.model.nhistory else None
         self.set_tasks(self.tasks)
@@ -140,6 +139,14 @@ class MujocoBatch:
             self.batch.set_models(self._held)
         except mujoco.FatalError as error:
             raise self._misfit() or error from error
+        self._set_controls(list(places))
+
+    def _set_controls(self, places: list[int]) -> None:
+        """Scale controls by the ranges of each simulation's own model."""
+        ranges = np.stack([self._held[place].actuator_ctrlrange for place in places])
+        low, high = torch.from_numpy(ranges).movedim(-1, 0)
+        self.control_centre[places] = (high + low) / 2
+        self.control_half[places] = (high - low) / 2
 
     def reset(self, mask: Tensor) -> None:
         """Put simulations at the first keyframe or the defaults, before any noise."""

@@ -37,12 +37,12 @@ class Simulation(Protocol):
 
     @property
     def control_centre(self) -> Tensor:
-        """Middle of each actuator's control range, (nu,)."""
+        """Middle of each actuator's control range in each task, (n, nu)."""
         ...
 
     @property
     def control_half(self) -> Tensor:
-        """Half the width of each actuator's control range, (nu,)."""
+        """Half the width of each actuator's control range in each task, (n, nu)."""
         ...
 
     def sensor(self, name: str) -> Tensor:
