@@ -123,11 +123,6 @@ class GymnasiumFamily(TaskFamily):
         return int(np.prod(space.shape))
 
     @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that make this family again."""
-        return {"horizon": self.horizon, "vectorization": self.vectorization}
-
-    @property
     def splits(self) -> tuple[str, ...]:
         """What the parameters allow without a change: a black box cannot change."""
         return tuple(split for split in super().splits if split not in CHANGING)
@@ -172,9 +167,12 @@ class GymnasiumFamily(TaskFamily):
         self, tasks: Sequence[Task], copies: int = 1, threads: int = 0
     ) -> Simulation:
         """Simulations of the tasks by Gymnasium."""
-        again = functools.partial(type(self), **self.options)
         vector = VECTORS[self.vectorization]
-        return GymnasiumSimulation(self, again, vector, tasks, copies)
+        return GymnasiumSimulation(self, vector, tasks, copies)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the probe, which another process makes for itself."""
+        return {k: value for k, value in self.__dict__.items() if k != "probe"}
 
     @functools.cached_property
     def spec(self) -> Spec:

@@ -53,8 +53,7 @@ class GymnasiumSimulation:
     box has what it asks for.
 
     Args:
-        maker: makes environments in this process, to draw them.
-        again: makes the same maker again, in whichever process.
+        maker: makes environments, in this process and in others.
         vector: one of Gymnasium's vector environments.
         tasks: the tasks.
         copies: environments of each task.
@@ -65,7 +64,6 @@ class GymnasiumSimulation:
     def __init__(
         self,
         maker: Maker,
-        again: Callable[[], Maker],
         vector: Callable[..., VectorEnv],
         tasks: Sequence[Task],
         copies: int,
@@ -76,7 +74,7 @@ class GymnasiumSimulation:
         self.parameters: dict[str, Tensor] = {}
         self.qpos = torch.zeros(self.n, 0, dtype=torch.float64)
         self.tasks = [task for task in tasks for _ in range(copies)]
-        robot = functools.partial(_Robot, again)
+        robot = functools.partial(_Robot, maker)
         self.vector = vector([robot] * self.n, autoreset_mode=AutoresetMode.DISABLED)
         size = int(np.prod(self.vector.single_observation_space.shape))
         actions = maker.action_size
@@ -203,10 +201,10 @@ class _Robot(gymnasium.Env):
     ended, it stays as it is.
     """
 
-    def __init__(self, make_maker: Callable[[], Maker]) -> None:
-        self.maker = make_maker()
-        self.task = self.made_for = self.maker.task()
-        self.env = self.maker.probe
+    def __init__(self, maker: Maker) -> None:
+        self.maker = maker
+        self.task = self.made_for = maker.task()
+        self.env = maker.make(self.task)
         size = spaces.flatdim(self.env.observation_space) + 3
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float64)
         actions = self.maker.action_size
@@ -218,8 +216,7 @@ class _Robot(gymnasium.Env):
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:
         """Start an episode, of another task if there is one."""
         if self.task != self.made_for:
-            if self.env is not self.maker.probe:
-                self.env.close()
+            self.env.close()
             self.env, self.made_for = self.maker.make(self.task), self.task
         observation, info = self.env.reset(seed=seed)
         return self._note(observation, False, False, info), {}

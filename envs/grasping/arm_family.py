@@ -203,11 +203,6 @@ class ArmFamily(TaskFamily):
         super().__init__(horizon=horizon)
 
     @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that make this family again."""
-        return {"action_space": self.action_space, "horizon": self.horizon}
-
-    @property
     def action_size(self) -> int:
         """Number of action components."""
         return ACTION_SIZES[self.action_space]

@@ -81,11 +81,6 @@ class Ant(TaskFamily):
         self._integrator = integrator_number(integrator)
         super().__init__(horizon=horizon)
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that make this family again."""
-        return {"integrator": self.integrator, "horizon": self.horizon}
-
     def build(self, task: Task) -> "mujoco.MjSpec":
         """Gymnasium's model with the task's density, friction and damping."""
         spec = mujoco.MjSpec.from_file(str(ASSETS / "ant.xml"))

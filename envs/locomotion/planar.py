@@ -9,7 +9,7 @@ environments, with episodes of 200 steps (1.6 s) as in those papers.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import gymnasium
 import numpy as np
@@ -95,11 +95,6 @@ class Planar(TaskFamily):
         self.integrator = integrator
         self._integrator = integrator_number(integrator)
         super().__init__(horizon=horizon)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that make this family again."""
-        return {"integrator": self.integrator, "horizon": self.horizon}
 
     def build(self, task: Task) -> "mujoco.MjModel":
         """Gymnasium's model with the task's masses, damping and friction."""

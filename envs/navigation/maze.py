@@ -213,11 +213,6 @@ class RoverMaze(TaskFamily):
         super().__init__(horizon=horizon)
         self.shown = shown
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that make this family again."""
-        return {**super().options, "shown": self.shown}
-
     def build(self, task: Task) -> "mujoco.MjSpec":
         """The robot in its maze, as an uncompiled spec."""
         maze = layout(task["layout"])

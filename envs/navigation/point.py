@@ -5,7 +5,6 @@ in where goals are, and in what the reward tells of them.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -175,11 +174,6 @@ class PointSparse(Point):
     def __init__(self, *, horizon: int | None = None, dense: bool = False) -> None:
         super().__init__(horizon=horizon)
         self.dense = dense
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that make this family again."""
-        return {**super().options, "dense": self.dense}
 
     def place(self, task: Task) -> tuple[float, float]:
         """Where the goal of a task is, m."""

@@ -2,10 +2,10 @@
 
 import dataclasses
 import inspect
-import typing
 from pathlib import Path
 from typing import Any
 
+from metarl.environment.family import TaskFamily
 from metarl.environment.registry import absolute, find_family
 from metarl.errors import InputError
 from metarl.learning.agent import find_agent
@@ -74,13 +74,12 @@ def defaults(family: str, agent: str, configured: dict[str, Any]) -> RunOptions:
     )
 
 
-def _options_class(family: type) -> type:
+def _options_class(family: type[TaskFamily]) -> type:
     """A dataclass of a family's arguments, for tyro."""
-    hints = typing.get_type_hints(family.__init__)  # type: ignore[misc]
     fields = [
-        (name, hints.get(name, Any), dataclasses.field(default=parameter.default))
-        for name, parameter in inspect.signature(family).parameters.items()
-        if parameter.default is not inspect.Parameter.empty
+        (name, kind, dataclasses.field(default=default))
+        for name, (kind, default) in family.arguments().items()
+        if default is not inspect.Parameter.empty
     ]
     made = dataclasses.make_dataclass("Family", fields, frozen=True)
     made.__doc__ = f"Options of {family.__name__}."

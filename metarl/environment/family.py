@@ -21,6 +21,8 @@ environment calls them for all simulations at a time.
 """
 
 import functools
+import inspect
+import typing
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -270,10 +272,40 @@ class TaskFamily:
         """Number of action components, each in [-1, 1]."""
         return int(self.models.nominal.nu)
 
+    @classmethod
+    def arguments(cls) -> dict[str, tuple[Any, Any]]:
+        """Type and default of each argument, also of those that ``**`` passes on."""
+        found: dict[str, tuple[Any, Any]] = {}
+        for kind in cls.__mro__:
+            if "__init__" not in kind.__dict__:
+                continue
+            init: Any = kind.__dict__["__init__"]
+            hints = typing.get_type_hints(init)
+            _, *own = inspect.signature(init).parameters.values()
+            for p in own:
+                if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                    found.setdefault(p.name, (hints.get(p.name, Any), p.default))
+            if not any(p.kind == p.VAR_KEYWORD for p in own):
+                break
+        return found
+
     @property
     def options(self) -> dict[str, Any]:
-        """The arguments that make this family again, for a run's config."""
-        return {"horizon": self.horizon}
+        """The arguments that make this family again.
+
+        By default each is the attribute of its name.
+
+        Raises:
+            InputError: for an argument without such an attribute.
+        """
+        names = self.arguments()
+        for name in names:
+            if not hasattr(self, name):
+                raise InputError(
+                    f"Option {name!r} of {self.name} would be lost: keep it in "
+                    f"__init__ (self.{name} = {name}), or write the property `options`."
+                )
+        return {name: getattr(self, name) for name in names}
 
     @property
     def splits(self) -> tuple[str, ...]:

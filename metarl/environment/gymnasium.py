@@ -52,7 +52,11 @@ class GymnasiumEnv(gymnasium.Env):
         task: the task, or values of some parameters, or nothing for the nominal one.
         observe_task: append the task to the observation.
         render_mode: "rgb_array" or nothing.
-        options: arguments of the family, if it is given by name.
+        options: arguments of the family, which is then given by name.
+
+    Raises:
+        InputError: for a task or a render mode that there is not, or options of a
+            family that is made already.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}
@@ -68,6 +72,11 @@ class GymnasiumEnv(gymnasium.Env):
     ) -> None:
         if isinstance(family, str):
             family = make_family(family, **options)
+        elif options:
+            raise InputError(
+                f"{', '.join(options)}: {family.name} is made already. Give options "
+                "where you make it."
+            )
         if render_mode not in (None, "rgb_array"):
             raise InputError(f"render_mode={render_mode!r} is not 'rgb_array'.")
         if not isinstance(task, Task):

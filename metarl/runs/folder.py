@@ -72,7 +72,7 @@ class RunConfig:
         Raises:
             InputError: for an unknown name or a wrong option.
         """
-        family = make_family(self.family, **self.family_options)
+        family = make_family(self.family, **tuples(self.family_options))
         agent_class = find_agent(self.agent)
         settings = agent_settings(agent_class, self.agent_config)
         try:
@@ -86,10 +86,30 @@ class RunConfig:
 
 def tuples(config: dict[str, Any]) -> dict[str, Any]:
     """JSON lists as the tuples that frozen configs hold."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in config.items()
-    }
+
+    def kept(value: Any) -> Any:
+        return tuple(map(kept, value)) if isinstance(value, list | tuple) else value
+
+    return {name: kept(value) for name, value in config.items()}
+
+
+def refuse_lost(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that config.json could not give back.
+
+    Raises:
+        InputError: naming the setting and its value.
+    """
+    for name, value in settings.items():
+        try:
+            again = json.loads(json.dumps(value, allow_nan=False))
+            lost = tuples({name: again}) != tuples({name: value})
+        except (TypeError, ValueError):
+            lost = True
+        if lost:
+            raise InputError(
+                f"{name}={value!r} cannot be kept in a run's config.json: give text, "
+                "a finite number, True, False, None or a list of them."
+            )
 
 
 def read_config(path: Path | str) -> dict[str, Any]:

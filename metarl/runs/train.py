@@ -24,7 +24,7 @@ from metarl.learning.agent import Agent
 from metarl.learning.sampler import Sampler
 from metarl.runs import checkpoint
 from metarl.runs.files import plain
-from metarl.runs.folder import Run, RunConfig, find_run
+from metarl.runs.folder import Run, RunConfig, find_run, refuse_lost
 from metarl.runs.progress import Progress
 
 
@@ -84,6 +84,7 @@ def train(
     _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
     if not 0 <= drift < 1:
         raise InputError(f"drift={drift} must be a probability: at least 0, below 1.")
+    refuse_lost({**(family_options or {}), **(agent_config or {})})
     config = RunConfig(
         family,
         agent,
