@@ -13,6 +13,10 @@ class InputError(ValueError):
     """Something given by the user is wrong. The command line exits with 2."""
 
 
+class ActionError(InputError):
+    """An action that an environment cannot take."""
+
+
 class RunError(RuntimeError):
     """A run failed although its input was right. The command line exits with 1."""
 

@@ -105,22 +105,21 @@ def simulates(family: TaskFamily) -> str:
     """Every split simulates: finite observations, rewards within reason."""
     tasks = [task for split in family.splits for task in family.tasks(split, 4)]
     environment = Environment(family, tasks)
-    observation = environment.reset(0)
+    environment.reset(0)
     low = high = 0.0
     for action in _actions(family, environment.n):
-        if not observation.isfinite().all():
-            raise ContractError("observe() gave NaN or infinity.")
         step = environment.step(action)
-        observation = step.observation
         low, high = (
             min(low, float(step.reward.min())),
             max(high, float(step.reward.max())),
         )
         if step.diverged.any():
             index = int(step.diverged.nonzero()[0, 0])
+            cause = _not_finite(environment, index, action.to(environment.sim.qpos))
             raise ContractError(
                 f"The simulation of {environment.tasks[index]} blew up under random "
-                "actions. Try a smaller timestep, softer gains or narrower ranges."
+                f"actions{cause}. Try a smaller timestep, softer gains or narrower "
+                "ranges."
             )
     if max(-low, high) > LARGEST_REWARD:
         raise ContractError(
@@ -308,6 +307,16 @@ def _actions(family: TaskFamily, n: int, steps: int = STEPS) -> Tensor:
     generator = torch_generator("check")
     action = 2 * torch.rand(steps, 1, family.action_size, generator=generator) - 1
     return action.expand(steps, n, family.action_size)
+
+
+def _not_finite(environment: Environment, index: int, action: Tensor) -> str:
+    """Which of a family's methods gave no number, if the state itself is finite."""
+    family, sim = environment.family, environment.sim
+    if sim.diverged()[index] or not sim.qpos[index].isfinite().all():
+        return ""
+    given = {"observe": family.observe(sim), "reward": family.reward(sim, action)}
+    wrong = [f"{m}()" for m, v in given.items() if not v[index].isfinite().all()]
+    return f": {' and '.join(wrong)} gave NaN or infinity" if wrong else ""
 
 
 def _trace(environment: Environment, seed: int) -> Tensor:

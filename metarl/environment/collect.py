@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metarl.environment.environment import Environment
 from metarl.environment.episodes import Episodes, Policy, TimeStep
-from metarl.errors import InputError, RunError
+from metarl.errors import ActionError, RunError
 from metarl.tasks.randomness import Streams, key, mix
 
 
@@ -94,7 +94,7 @@ def collect(
             actions[t] = policy.act(time_step)
             try:
                 step = environment.step(actions[t].view(environment.n, action_size))
-            except InputError as error:  # here the policy acts, not the user
+            except ActionError as error:  # here the policy acts, not the user
                 raise RunError(f"{error} A smaller step size may help.") from error
             observation, reward = step.observation, step.reward
             rewards[t] = reward

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.environment import outputs
 from metarl.environment.family import TaskFamily
-from metarl.errors import InputError
+from metarl.environment.outputs import all_finite
+from metarl.errors import ActionError, InputError
 from metarl.tasks.parameter import Parameter
 from metarl.tasks.randomness import Streams, key, mix
 from metarl.tasks.task import Task
@@ -93,6 +95,7 @@ class Environment:
         self.action_size = family.spec.action_size
         self.observation_size = family.spec.input_size(observe_task)
         self._check_sensors()
+        self._first = True  # until a step was made
         self._note_tasks()
         self._start(seed)
 
@@ -201,7 +204,9 @@ class Environment:
         self.active[ids] = True
         self.broken[ids] = False
         self._known_divergence[ids] = self.sim.diverged()[ids]
-        return self._observe()
+        observation = self._observe()
+        outputs.need_finite(self.family, self.tasks, mask, observe=observation)
+        return observation
 
     def step(self, action: Tensor) -> Step:
         """One control step of every simulation whose episode goes on.
@@ -210,17 +215,19 @@ class Environment:
             action: (n, action_size); clipped to [-1, 1].
 
         Raises:
-            InputError: if an action is of another shape, or not finite where an
+            ActionError: if an action is of another shape, or not finite where an
                 episode goes on.
+            InputError: if what a method of the family gives is of another shape or
+                dtype, or not finite in the first step of all.
         """
         if action.shape != (self.n, self.action_size):
-            raise InputError(
+            raise ActionError(
                 f"Actions have shape {tuple(action.shape)} instead of "
                 f"{(self.n, self.action_size)}: (simulations, action_size)."
             )
-        if not _all_finite(action):
+        if not all_finite(action):
             if not action[self.active].isfinite().all():
-                raise InputError("An action is NaN or infinite.")
+                raise ActionError("An action is NaN or infinite.")
             # An ended episode has no use for an action, whatever it is.
             action = torch.where(self.active[:, None], action, 0.0)
         action = action.to(self.sim.qpos.dtype).clamp(-1.0, 1.0)
@@ -231,8 +238,8 @@ class Environment:
         self.family.act(self.sim, action)
         self.sim.step(None if all_run else running)
         self.elapsed += running
-        reward = self.family.reward(self.sim, action).to(torch.float32)
-        terminated = self.family.terminated(self.sim)
+        reward = outputs.reward(self.family, self.sim, action)
+        terminated = outputs.flags(self.family, self.sim, "terminated")
         observation = self._observe()
         diverged = self._diverged(observation, reward) & running
         if not all_run:
@@ -244,7 +251,7 @@ class Environment:
             self.broken |= diverged
         if self.broken.any():
             observation = torch.where(self.broken[:, None], 0.0, observation)
-        truncated = self.family.truncated(self.sim)
+        truncated = outputs.flags(self.family, self.sim, "truncated")
         truncated = truncated | (self.elapsed >= self.family.horizon)
         truncated = truncated & running & ~terminated
         self.active &= ~(terminated | truncated)
@@ -256,15 +263,12 @@ class Environment:
         They are meant for simulations whose episode has just ended. One that blew up
         has no success, and its metrics are NaN.
         """
-        success = self.family.success(self.sim).to(torch.float64)
-        metrics = self.family.metrics(self.sim)
+        outcome = outputs.outcome(self.family, self.sim)
         if self.broken.any():
-            success = torch.where(self.broken, 0.0, success)
-            metrics = {
-                name: torch.where(self.broken, torch.nan, value)
-                for name, value in metrics.items()
-            }
-        return {"success": success, **metrics}
+            for name, value in outcome.items():
+                lost = 0.0 if name == "success" else torch.nan
+                outcome[name] = torch.where(self.broken, lost, value)
+        return outcome
 
     # -- state, for a run that goes on as if never stopped ------------------------
 
@@ -356,12 +360,16 @@ class Environment:
 
     def _diverged(self, observation: Tensor, reward: Tensor) -> Tensor:
         blown = self.sim.diverged() > self._known_divergence
-        if _all_finite(observation) and _all_finite(reward):  # nearly always
+        if self._first:
+            sane, self._first = ~blown & self.active, False
+            made = {"reward": reward, "observe": observation}
+            outputs.need_finite(self.family, self.tasks, sane, **made)
+        if all_finite(observation) and all_finite(reward):  # nearly always
             return blown
         return blown | ~(observation.isfinite().all(-1) & reward.isfinite())
 
     def _observe(self) -> Tensor:
-        observation = self.family.observe(self.sim)
+        observation = outputs.observation(self.family, self.sim)
         if self._sensors:
             observation = self._disturb(observation)
         if self.observe_task:
@@ -391,10 +399,3 @@ class Environment:
                     f"Parameter {sensor.parameter!r} has size={parameter.size}, but "
                     f"there are {size} observations: give it size=1 or size={size}."
                 )
-
-
-def _all_finite(values: Tensor) -> bool:
-    """Whether nothing is NaN or infinite: their sum is not, unless it overflows."""
-    return bool(torch.isfinite(values.detach().sum())) or bool(
-        torch.isfinite(values.detach()).all()
-    )

@@ -31,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metarl.environment import outputs
 from metarl.errors import InputError
 from metarl.simulation.engine import mujoco
 from metarl.simulation.models import TaskModels
@@ -234,7 +235,8 @@ class TaskFamily:
         An observation's size is that of one simulation at rest, made once.
 
         Raises:
-            InputError: what `reset`, `act` and `observe` raise.
+            InputError: what `reset`, `act` and `observe` raise, or observations of
+                another shape than (1, observation_size).
         """
         nominal = self.task()
         sim = self.simulate([nominal], threads=1)
@@ -245,8 +247,10 @@ class TaskFamily:
         )
         sim.refresh(everywhere)
         self.act(sim, sim.qpos.new_zeros(1, self.action_size))
-        size = self.observe(sim).shape[-1]
+        seen = self.observe(sim)
         sim.close()
+        size = seen.shape[-1] if isinstance(seen, Tensor) and seen.ndim else 0
+        outputs.numbers(self, "observe()", seen, (1, size))
         return Spec(size, self.action_size, len(self.space.normalized(nominal)))
 
     @functools.cached_property

@@ -19,7 +19,7 @@ from metarl.environment.collect import one_torch_thread
 from metarl.environment.environment import Environment
 from metarl.environment.episodes import TimeStep
 from metarl.environment.family import TaskFamily
-from metarl.errors import InputError, RunError
+from metarl.errors import ActionError, RunError
 from metarl.learning.normalization import Normalizer
 from metarl.tasks.randomness import Streams, key, mix
 from metarl.tasks.task import Task
@@ -144,7 +144,7 @@ class Rollouts:
                 action[t] = act(time_step)[:, 0]
                 try:
                     step = environment.step(action[t])
-                except InputError as error:  # here the policy acts, not the user
+                except ActionError as error:  # here the policy acts, not the user
                     message = f"{error} A smaller step size may help."
                     raise RunError(message) from error
                 reward[t], terminated[t] = step.reward, step.terminated

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from metarl.errors import InputError
 from metarl.simulation.engine import mujoco
 from metarl.simulation.perturbations import ModelPerturbation
 from metarl.tasks.space import ParameterSpace
@@ -51,7 +52,8 @@ class TaskModels:
         It is shared: do not edit it.
 
         Raises:
-            InputError: for a perturbation that does not fit the model.
+            InputError: if `build` returns no model, or for a perturbation that does
+                not fit it.
         """
         if task in self._kept:
             self._kept.move_to_end(task)
@@ -71,6 +73,11 @@ class TaskModels:
 
     def _compile(self, task: Task) -> "mujoco.MjModel":
         source = self.build(task)
+        if not isinstance(source, mujoco.MjSpec | mujoco.MjModel):
+            raise InputError(
+                f"build() of {self.space.family} must return an MjSpec or an MjModel, "
+                f"not a {type(source).__name__}."
+            )
         for perturbation in self.perturbations:
             parameter = self.space.parameters[perturbation.parameter]
             perturbation.edit_spec(source, task[perturbation.parameter], parameter)
