@@ -27,7 +27,7 @@ from torch import Tensor
 
 from metarl.environment.family import Spec, TaskFamily
 from metarl.envs.gymnasium_simulation import GymnasiumSimulation
-from metarl.errors import InputError, unknown
+from metarl.errors import InputError, described, unknown
 from metarl.simulation.engine import mujoco
 from metarl.simulation.protocol import Simulation
 from metarl.tasks.randomness import Streams
@@ -103,8 +103,25 @@ class GymnasiumFamily(TaskFamily):
 
     @functools.cached_property
     def probe(self) -> gymnasium.Env:
-        """An environment of the nominal task, for its spaces and its timing."""
-        return self.make(self.task())
+        """An environment of the nominal task, for its spaces and its timing.
+
+        Raises:
+            InputError: if `make` gives none.
+        """
+        try:
+            env = self.make(self.task())
+        except (InputError, NotImplementedError):
+            raise
+        except Exception as error:
+            raise InputError(
+                f"make() of {self.name} raised {described(error)}"
+            ) from error
+        if not isinstance(env, gymnasium.Env):
+            raise InputError(
+                f"make() of {self.name} must return a gymnasium.Env, not a "
+                f"{type(env).__name__}."
+            )
+        return env
 
     @property
     def control_period(self) -> float:
@@ -200,7 +217,7 @@ class GymnasiumFamily(TaskFamily):
 
     def observe(self, sim: Any) -> Tensor:
         """Flattened observations, (n, observation_size)."""
-        return sim.seen[:, :-3]
+        return sim.seen[:, :-4]
 
     def reward(self, sim: Any, action: Tensor) -> Tensor:
         """The environment's, (n,)."""

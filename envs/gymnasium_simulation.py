@@ -4,9 +4,11 @@ It keeps a tape of every episode, its seed and its actions. The tape played agai
 it comes back to a state, and how a video is made.
 """
 
+import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import gymnasium
 import numpy as np
@@ -16,7 +18,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarl.errors import RunError
+from metarl.errors import RunError, described
 from metarl.tasks.space import ParameterSpace
 from metarl.tasks.task import Task
 
@@ -24,6 +26,7 @@ from metarl.tasks.task import Task
 class Maker(Protocol):
     """What makes environments: a `GymnasiumFamily`."""
 
+    name: ClassVar[str]
     space: ParameterSpace
     horizon: int
 
@@ -44,6 +47,10 @@ class Maker(Protocol):
     def make(self, task: Task, **options: Any) -> gymnasium.Env:
         """The environment of a task."""
         ...
+
+
+HOPELESS = 10
+"""Episodes that may fail, and as many as there are simulations, before one is whole."""
 
 
 class GymnasiumSimulation:
@@ -68,7 +75,7 @@ class GymnasiumSimulation:
         tasks: Sequence[Task],
         copies: int,
     ) -> None:
-        self.maker = maker
+        self.maker, actions = maker, maker.action_size  # or says what is wrong
         self.n = len(tasks) * copies
         self.memory: dict[str, Tensor] = {}
         self.parameters: dict[str, Tensor] = {}
@@ -77,7 +84,6 @@ class GymnasiumSimulation:
         robot = functools.partial(_Robot, maker)
         self.vector = vector([robot] * self.n, autoreset_mode=AutoresetMode.DISABLED)
         size = int(np.prod(self.vector.single_observation_space.shape))
-        actions = maker.action_size
         self.seen = torch.zeros(self.n, size, dtype=torch.float64)
         self.reward = torch.zeros(self.n, dtype=torch.float64)
         self.ctrl = torch.zeros(self.n, actions, dtype=torch.float64)
@@ -86,6 +92,9 @@ class GymnasiumSimulation:
         self.seeds = torch.zeros(self.n, dtype=torch.long)
         self.made = torch.zeros(self.n, dtype=torch.long)
         self.tape = torch.zeros(self.n, maker.horizon, actions, dtype=torch.float64)
+        self.failed = torch.zeros(self.n, dtype=torch.long)
+        """Episodes of each in which the environment raised an exception, (n,)."""
+        self._any_whole, self._words = False, ""
         self._screen: _Screen | None = None
         self.set_tasks(self.tasks)
 
@@ -120,13 +129,25 @@ class GymnasiumSimulation:
             tensor[mask] = 0
 
     def begin(self, ids: Tensor, seeds: Tensor) -> None:
-        """Start episodes from seeds, (k,) int64."""
+        """Start episodes from seeds, (k,) int64.
+
+        Raises:
+            RunError: if an environment cannot be reset, or if all fail.
+        """
+        self._need_whole_episodes(ids)
         self.seeds[ids], self.made[ids] = seeds.reshape(-1), 0
         mask = torch.zeros(self.n, dtype=torch.bool)
         mask[ids] = True
-        seen, _ = self.vector.reset(
-            seed=self.seeds.tolist(), options={"reset_mask": mask.numpy()}
+        seen, info = self._call(
+            self.vector.reset,
+            seed=self.seeds.tolist(),
+            options={"reset_mask": mask.numpy()},
         )
+        for index, words in self._failures(info):
+            raise RunError(
+                f"reset() of {self.maker.name} raised in the task "
+                f"{self.tasks[index]}: {words}"
+            )
         self.seen[ids] = torch.as_tensor(seen)[ids]
         self.reward[ids] = 0
 
@@ -144,13 +165,44 @@ class GymnasiumSimulation:
         # An action of NaN leaves a robot alone.
         given = torch.full_like(action, torch.nan)
         given[rows] = action[rows]
-        seen, reward, *_ = self.vector.step(given.numpy())
+        seen, reward, *_, info = self._call(self.vector.step, given.numpy())
+        for index, words in self._failures(info):
+            self.failed[index] += 1
+            self._words = words
+            said = f"step() of {self.maker.name} raised {words}: it counts as diverged."
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
         self.seen[rows] = torch.as_tensor(seen)[rows]
         self.reward[rows] = torch.as_tensor(reward)[rows]
 
     def diverged(self) -> Tensor:
-        """Nobody counts what blows up in a black box, (n,) zeros."""
-        return torch.zeros(self.n, dtype=torch.long)
+        """Episodes in which each environment raised an exception, (n,) int64."""
+        return self.failed.clone()
+
+    def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        try:
+            return method(*given, **named)
+        except (EOFError, ConnectionError) as error:
+            for process in self.vector.processes:
+                process.terminate()
+            self.vector.closed = True
+            raise RunError(f"A process of {self.maker.name} has ended.") from error
+
+    def _failures(self, info: dict[str, Any]) -> list[tuple[int, str]]:
+        """Simulations that raised an exception in the last call, and its words."""
+        raised = info.get("_raised", np.zeros(self.n, bool)).nonzero()[0]
+        return [(index, info["raised"][index]) for index in raised.tolist()]
+
+    def _need_whole_episodes(self, ids: Tensor) -> None:
+        """Stop where every episode fails: that is a mistake or a limit, not chance."""
+        began = self.made[ids] > 0
+        self._any_whole |= bool((began & (self.seen[ids, -4] == 0)).any())
+        if not self._any_whole and self.failed.sum() >= max(HOPELESS, self.n):
+            raise RunError(
+                f"step() of {self.maker.name} raised in each of the first "
+                f"{int(self.failed.sum())} episodes, the last time after "
+                f"{int(self.made.max())} steps: {self._words}. If that is a limit of "
+                "its own, give the family a shorter horizon."
+            )
 
     def remember(self, name: str, like: Tensor) -> Tensor:
         """The family's memory ``name``, (n, ...), made of zeros on first use."""
@@ -196,16 +248,17 @@ class GymnasiumSimulation:
 class _Robot(gymnasium.Env):
     """One environment, so dressed that Gymnasium's vectors never restart it.
 
-    Its task may change on any reset. Whether the episode is terminated, whether it is
-    truncated, and the success are the last three numbers of the observation; once
-    ended, it stays as it is.
+    Its task may change on any reset. Whether it raised an exception, whether the
+    episode is terminated, whether it is truncated, and the success are the last four
+    numbers of the observation; once ended, it stays as it is.
     """
 
     def __init__(self, maker: Maker) -> None:
         self.maker = maker
-        self.task = self.made_for = maker.task()
+        self.task = maker.task()
+        self.made_for: Task | None = self.task
         self.env = maker.make(self.task)
-        size = spaces.flatdim(self.env.observation_space) + 3
+        size = spaces.flatdim(self.env.observation_space) + 4
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float64)
         actions = self.maker.action_size
         self.action_space = spaces.Box(-np.inf, np.inf, (actions,), np.float64)
@@ -214,24 +267,42 @@ class _Robot(gymnasium.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        """Start an episode, of another task if there is one."""
-        if self.task != self.made_for:
-            self.env.close()
-            self.env, self.made_for = self.maker.make(self.task), self.task
-        observation, info = self.env.reset(seed=seed)
-        return self._note(observation, False, False, info), {}
+        """Start an episode, of another task if there is one.
+
+        The info says in words what was raised.
+        """
+        try:
+            if self.task != self.made_for:
+                self.close()
+                self.env, self.made_for = self.maker.make(self.task), self.task
+            observation, info = self.env.reset(seed=seed)
+            return self._note(observation, False, False, info), {}
+        except Exception as error:
+            return self._fail(error)
 
     def step(
         self, action: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
         """One step, unless it has ended or the action is NaN."""
-        if self.seen[-3:-1].any() or np.isnan(action).any():
+        if self.seen[-4:-1].any() or np.isnan(action).any():
             return self.seen, 0.0, False, False, {}
-        observation, reward, terminated, truncated, info = self.env.step(
-            _native(self.env.action_space, action)
-        )
-        seen = self._note(observation, terminated, truncated, info)
-        return seen, float(reward), False, False, {}
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(
+                _native(self.env.action_space, action)
+            )
+            seen = self._note(observation, terminated, truncated, info)
+            return seen, float(reward), False, False, {}
+        except Exception as error:
+            seen, info = self._fail(error)
+            return seen, 0.0, False, False, info
+
+    def _fail(self, error: Exception) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """What is left where the environment raised: zeros, and its words."""
+        self.close()
+        self.made_for = None  # made anew for the next episode
+        self.seen = np.zeros_like(self.seen)
+        self.seen[-4], self.seen[-1] = True, np.nan
+        return self.seen, {"raised": described(error)}
 
     def _note(
         self,
@@ -241,13 +312,20 @@ class _Robot(gymnasium.Env):
         info: dict[str, Any],
     ) -> NDArray[np.float64]:
         success = info.get("is_success", info.get("success", np.nan))
-        flat = spaces.flatten(self.env.observation_space, observation)
-        self.seen = np.append(np.ravel(flat), [terminated, truncated, success])
-        return self.seen
+        flat = np.ravel(spaces.flatten(self.env.observation_space, observation))
+        seen = np.append(flat, [False, terminated, truncated, success])
+        if seen.shape != self.seen.shape:
+            raise ValueError(
+                f"an observation has {len(flat)} numbers, but its space has "
+                f"{len(self.seen) - 4}"
+            )
+        self.seen = seen
+        return seen
 
     def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
+        """Close the environment, which may be broken."""
+        with contextlib.suppress(Exception):
+            self.env.close()
 
 
 class _Screen:
@@ -274,6 +352,8 @@ class _Screen:
             self.env.reset(seed=episode[1])
             self.playing, self.step = episode, 0
         assert self.env is not None
+        if sim.seen[index, -4] and until == sim.made[index]:
+            until -= 1  # the environment raised in that step
         for action in sim.tape[index, self.step : until].numpy():
             self.env.step(_native(self.env.action_space, action))
         self.step = until

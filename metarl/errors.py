@@ -40,6 +40,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     )
 
 
+def described(error: BaseException) -> str:
+    """An error in one line: what it is, what it says, and where a user's code is."""
+    place = user_frame(error)
+    return f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
+
+
 def user_frame(error: BaseException) -> str:
     """Where in a user's own code an error was raised, or "" if nowhere.
 

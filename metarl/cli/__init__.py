@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from metarl.errors import InputError, RunError, did_you_mean, user_frame
+from metarl.errors import InputError, RunError, described, did_you_mean, user_frame
 
 COMMANDS = {
     "demo": "the main job, small: train, adapt, video, report",
@@ -81,11 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"metarl {command}: {error}", file=sys.stderr)
         return 1
     except Exception as error:
-        place = user_frame(error)
-        if not place:
+        if not user_frame(error):
             raise  # a mistake of metarl's own, to be reported as it is
-        said = f"{type(error).__name__}: {error} ({place})"
-        print(f"metarl {command}: {said}", file=sys.stderr)
+        print(f"metarl {command}: {described(error)}", file=sys.stderr)
         return 1
 
 
