@@ -232,6 +232,14 @@ class MujocoBatch:
                     "the same sizes: build everything in all of them, and make what "
                     "one has not tiny, massless or out of reach."
                 )
+            if model.nbvh != self.model.nbvh:
+                return InputError(
+                    f"Meshes of the task {task} have other numbers of faces than those "
+                    f"of the nominal model of {self.space.family} (nbvh = {model.nbvh} "
+                    f"instead of {self.model.nbvh}). Add the meshes of all tasks in "
+                    "every task, and let its geoms choose among them; or simulate "
+                    "without meshes, and draw with them in render_model()."
+                )
         return None
 
 

@@ -255,3 +255,56 @@ def test_an_actuator_that_no_action_moves_is_refused():
     with pytest.raises(InputError, match=r"'left' of Idle has no control range.*act"):
         environment_of(Idle())
     environment_of(Own())
+
+
+TRIANGLES = {
+    "coarse": ([0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], [0, 2, 1, 0, 1, 3, 0, 3, 2]),
+    "fine": (
+        [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1],
+        [0, 2, 1, 0, 1, 3, 0, 3, 2, 1, 2, 3],
+    ),
+}
+
+
+class Shelled(Cart):
+    """Carts in shells of different meshes: all of them in each model, or their own."""
+
+    parameters = {"shell": Choice("fine", train=("fine", "coarse"))}
+    every = False
+
+    def reward(self, sim, action):
+        return sim.qpos[:, 0]
+
+    def success(self, sim):
+        return sim.qpos[:, 0] > 0
+
+    def build(self, task):
+        spec = mujoco.MjSpec.from_string(CART)
+        for name, (points, faces) in TRIANGLES.items():
+            if self.every or name == task["shell"]:
+                mesh = spec.add_mesh(name=name, uservert=points, userface=faces)
+                mesh.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
+        spec.body("cart").add_geom(
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=task["shell"],
+            contype=0,
+            conaffinity=0,
+            mass=0.01,
+        )
+        return spec
+
+
+def test_meshes_of_other_sizes_are_refused_with_what_to_do():
+    family = Shelled()
+    tasks = [family.task(), family.task(shell="coarse")]
+    with pytest.raises(InputError, match=r"Meshes.*shell=coarse.*in every task.*draw"):
+        environment_of(family, tasks)
+
+
+def test_tasks_choose_among_meshes_that_all_have():
+    family = Shelled()
+    family.every = True
+    tasks = [family.task(), family.task(shell="coarse")]
+    environment = environment_of(family, tasks)
+    environment.reset(0)
+    assert environment.step(push(environment)).observation.isfinite().all()
