@@ -138,16 +138,11 @@ class GymnasiumSimulation:
         self.seeds[ids], self.made[ids] = seeds.reshape(-1), 0
         mask = torch.zeros(self.n, dtype=torch.bool)
         mask[ids] = True
-        seen, info = self._call(
-            self.vector.reset,
-            seed=self.seeds.tolist(),
-            options={"reset_mask": mask.numpy()},
-        )
+        given = {"seed": self.seeds.tolist(), "options": {"reset_mask": mask.numpy()}}
+        seen, info = self._call(self.vector.reset, **given)
         for index, words in self._failures(info):
-            raise RunError(
-                f"reset() of {self.maker.name} raised in the task "
-                f"{self.tasks[index]}: {words}"
-            )
+            task = self.tasks[index]
+            raise RunError(f"reset() of {self.maker.name} raised in {task}: {words}")
         self.seen[ids] = torch.as_tensor(seen)[ids]
         self.reward[ids] = 0
 
@@ -177,6 +172,10 @@ class GymnasiumSimulation:
     def diverged(self) -> Tensor:
         """Episodes in which each environment raised an exception, (n,) int64."""
         return self.failed.clone()
+
+    def warnings(self) -> dict[str, Tensor]:
+        """Nobody counts a black box's warnings."""
+        return {}
 
     def _call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
         try:

@@ -17,7 +17,7 @@ from metarl.environment.family import TaskFamily
 from metarl.environment.gymnasium import GymnasiumEnv, GymnasiumVectorEnv
 from metarl.environment.sb3 import StableBaselinesEnv
 from metarl.errors import InputError, RunError
-from metarl.simulation.engine import mujoco
+from metarl.simulation.engine import WARNINGS, mujoco
 from metarl.tasks.parameter import Choice, Parameter
 from metarl.tasks.randomness import torch_generator
 from metarl.tasks.task import Task
@@ -69,9 +69,7 @@ def check(family: TaskFamily, speed: bool = True, extra: Sequence[Check] = ()) -
 def describes_itself(family: TaskFamily) -> str:
     """It says what it is, what varies and what success means."""
     if not (type(family).__doc__ or "").strip():
-        raise ContractError(
-            "Give the class a docstring: `metarl info` shows its first line."
-        )
+        raise ContractError("Give the class a docstring: `metarl info` shows it.")
     if not family.parameters:
         raise ContractError("`parameters` is empty: every task would be the same.")
     if not family.success_measure:
@@ -121,6 +119,10 @@ def simulates(family: TaskFamily) -> str:
                 f"actions{cause}. Try a smaller timestep, softer gains or narrower "
                 "ranges."
             )
+    for kind, count in environment.sim.warnings().items():
+        if count.any():
+            where = f"{int(count.sum())} times, most often in {tasks[count.argmax()]}"
+            raise ContractError(f"MuJoCo warned {where}: {WARNINGS[kind]}.")
     if max(-low, high) > LARGEST_REWARD:
         raise ContractError(
             f"Rewards of a step reach from {low:.3g} to {high:.3g}: scale them to "

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metarl.environment.environment import Environment
-from metarl.environment.episodes import Episodes, Policy, TimeStep
+from metarl.environment.episodes import Episodes, Policy, TimeStep, warned_since
 from metarl.errors import ActionError, RunError
 from metarl.tasks.randomness import Streams, key, mix
 
@@ -51,6 +51,7 @@ def collect(
     tasks, copies = len(environment.pool), environment.copies
     grid, horizon = (tasks, copies), environment.family.horizon
     action_size = environment.action_size
+    warned = environment.sim.warnings()
     observation = environment.reset(seed)
     streams = Streams(
         mix(
@@ -128,6 +129,10 @@ def collect(
         diverged=diverged.view(grid),
         success=outcome.pop("success").view(grid),
         metrics={name: value.view(grid) for name, value in outcome.items()},
+        warnings={
+            kind: count.view(grid)
+            for kind, count in warned_since(warned, environment.sim.warnings()).items()
+        },
         final_observation=final.view(*grid, -1),
         states=None if states is None else by_task(states),
     )

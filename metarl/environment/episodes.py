@@ -58,6 +58,8 @@ class Episodes:
     """The family's success measure at the end, (task, copy) float64."""
     metrics: dict[str, Tensor] = field(default_factory=dict)
     """The family's physical metrics at the end, each (task, copy) float64."""
+    warnings: dict[str, Tensor] = field(default_factory=dict)
+    """How often the engine warned, by what of, each (task, copy) int64."""
     final_observation: Tensor | None = None
     """After the last step, (task, copy, observation_size)."""
     states: Tensor | None = None
@@ -84,6 +86,14 @@ class Episodes:
         return int(self.length.sum())
 
 
+def warned_since(
+    before: dict[str, Tensor], now: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Counts of `Simulation.warnings` since earlier ones, where there are any."""
+    since = {kind: count - before[kind] for kind, count in now.items()}
+    return {kind: count for kind, count in since.items() if count.any()}
+
+
 def returns_with_diverged_as_worst(
     returns: Tensor, diverged: Tensor, across_tasks: bool = False
 ) -> Tensor:
@@ -106,6 +116,13 @@ def returns_with_diverged_as_worst(
 
 def concatenate(parts: list[Episodes]) -> Episodes:
     """Episodes of the same tasks, one after the other along the copies."""
+    kinds = {kind for part in parts for kind in part.warnings}
+    warned = {
+        kind: torch.cat(
+            [p.warnings.get(kind, torch.zeros_like(p.length)) for p in parts], 1
+        )
+        for kind in sorted(kinds)
+    }
 
     def join(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts], 1)
@@ -120,5 +137,6 @@ def concatenate(parts: list[Episodes]) -> Episodes:
         terminated=join("terminated"),
         diverged=join("diverged"),
         success=join("success"),
+        warnings=warned,
         final_observation=None if lost else join("final_observation"),
     )

@@ -95,7 +95,9 @@ class PPOLearner:
         seed = key(sampler.seed, sampler.iteration, "rollout")
         rollout = self.rollouts.collect(act, self.config.rollout, seed)
         seconds = time.perf_counter() - began
-        sampler.count(rollout.reward.numel(), seconds, rollout.diverged)
+        sampler.count(
+            rollout.reward.numel(), seconds, rollout.diverged, rollout.warnings
+        )
         if rollout.returns:
             self.mean_return = float(np.mean(rollout.returns))
         return rollout

@@ -9,7 +9,7 @@ stood, and one whose episode ended starts anew at once, on another task of the p
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metarl.environment.collect import one_torch_thread
 from metarl.environment.environment import Environment
-from metarl.environment.episodes import TimeStep
+from metarl.environment.episodes import TimeStep, warned_since
 from metarl.environment.family import TaskFamily
 from metarl.errors import ActionError, RunError
 from metarl.learning.normalization import Normalizer
@@ -47,6 +47,8 @@ class Rollout:
     """Simulations that blew up."""
     returns: list[float]
     """Of the episodes that ended."""
+    warnings: dict[str, Tensor] = field(default_factory=dict)
+    """How often the engine warned, by what of, each (n,) int64."""
 
     @property
     def ended(self) -> Tensor:
@@ -117,6 +119,7 @@ class Rollouts:
             RunError: if the policy's actions become NaN.
         """
         environment = self.environment
+        warned = environment.sim.warnings()
         n, size = environment.n, environment.action_size
         streams = Streams(mix(key(seed, "explore"), torch.arange(n)))
         noise = streams.normal(steps, size).float().transpose(0, 1).contiguous()
@@ -169,6 +172,7 @@ class Rollouts:
             self.observation,
             diverged,
             returns,
+            warned_since(warned, environment.sim.warnings()),
         )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,6 +1,8 @@
 """Training tasks and episodes for an agent, and the account of what they cost."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -46,6 +48,8 @@ class Sampler:
         self.drawn = 0
         self.control_steps = 0
         self.diverged = 0
+        self.warnings: dict[str, int] = {}
+        """How often the engine warned, by what of: see `Simulation.warnings`."""
         self.seconds = 0.0
         self._environments = Environments(family, observe_task)
 
@@ -97,21 +101,30 @@ class Sampler:
             episodes.control_steps,
             time.perf_counter() - began,
             int(episodes.diverged.sum()),
+            episodes.warnings,
         )
         return episodes
 
-    def count(self, control_steps: int, seconds: float, diverged: int = 0) -> None:
+    def count(
+        self,
+        control_steps: int,
+        seconds: float,
+        diverged: int = 0,
+        warnings: Mapping[str, Tensor] = {},
+    ) -> None:
         """Add to the account of an iteration."""
+        for kind, count in warnings.items():
+            self.warnings[kind] = self.warnings.get(kind, 0) + int(count.sum())
         self.control_steps += control_steps
         self.seconds += seconds
         self.diverged += diverged
 
-    def state(self) -> dict[str, int]:
+    def state(self) -> dict[str, Any]:
         """The counts, for a checkpoint."""
-        names = ("iteration", "drawn", "control_steps", "diverged")
+        names = ("iteration", "drawn", "control_steps", "diverged", "warnings")
         return {name: getattr(self, name) for name in names}
 
-    def load_state(self, plain: dict[str, int]) -> None:
+    def load_state(self, plain: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         for name, value in plain.items():
             setattr(self, name, value)

@@ -93,14 +93,20 @@ def write_report(runs: Sequence[Path | str], out: Path | str) -> Path:
 
 
 def _facts(records: Sequence[Record], families: Sequence[str]) -> list[str]:
+    warned = [
+        f"MuJoCo warned {_count(r.last('warnings'))} times in the training of {name}"
+        for name, r in zip(names(records), records, strict=True)
+        if r.last("warnings")
+    ]
     if len(records) == 1:
         (record,) = records
         return [
             f"seed {record.seed}",
             f"{_count(record.last('control_steps'))} control steps of training",
             f"started {str(record.system.get('started', '?'))[:10]}",
+            *warned,
         ]
-    facts = [f"{len(records)} runs"]
+    facts = [f"{len(records)} runs", *warned]
     return facts + ([f"{len(families)} families"] if len(families) > 1 else [])
 
 

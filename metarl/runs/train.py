@@ -26,6 +26,7 @@ from metarl.runs import checkpoint
 from metarl.runs.files import plain
 from metarl.runs.folder import Run, RunConfig, find_run, refuse_lost
 from metarl.runs.progress import Progress
+from metarl.simulation.engine import WARNINGS
 
 
 class Interrupted(KeyboardInterrupt):
@@ -207,6 +208,7 @@ def _loop(
     """Iterate until the steps are spent."""
     run.cut_metrics(sampler.iteration)
     saved = time.monotonic()
+    warned: set[str] = set()
     with (
         _stopping() as stopped,
         open(run.path / "metrics.jsonl", "a") as metrics_file,
@@ -229,6 +231,8 @@ def _loop(
                 "control_steps": sampler.control_steps,
                 **metrics,
                 "diverged": sampler.diverged,
+                "warnings": sum(sampler.warnings.values()),
+                **{f"warnings/{k}": count for k, count in sampler.warnings.items()},
                 "sampling_seconds": sampling,
                 "update_seconds": wall - sampling,
                 "wall_seconds": wall,
@@ -236,6 +240,10 @@ def _loop(
             }
             if sampler.iteration == 0:
                 _warn_if_not_normalized(agent)
+            for kind in sampler.warnings.keys() - warned:
+                said = f"MuJoCo warns in training: {WARNINGS.get(kind, kind)}."
+                warnings.warn(said, RuntimeWarning, stacklevel=2)
+            warned |= sampler.warnings.keys()
             sampler.iteration += 1
             metrics_file.write(json.dumps(plain(row)) + "\n")
             metrics_file.flush()

@@ -36,6 +36,20 @@ _log.logto_console = False
 mujoco.MjLogConfig.set(_log)
 
 
+WARNINGS = {
+    "inertia": "mass matrix (nearly) singular: heavier or less extreme bodies help",
+    "contacts": "contacts dropped for want of memory: give <size memory=.../> more",
+    "constraints": "constraints dropped for want of memory: give <size memory=.../> "
+    "more",
+    "positions": "positions NaN, infinite or huge: a smaller timestep helps",
+    "velocities": "velocities NaN, infinite or huge: a smaller timestep helps",
+    "accelerations": "accelerations NaN, infinite or huge: a smaller timestep helps",
+    "controls": "controls NaN, infinite or huge: see act()",
+    "errors": "steps that MuJoCo refused",
+}
+"""MuJoCo's own (mjtWarning) in their order, then its errors; in words for people."""
+
+
 def cores() -> int:
     """Cores that this process may run on: `taskset` and job schedulers give it some."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
@@ -43,4 +57,4 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-__all__ = ["cores", "mujoco"]
+__all__ = ["WARNINGS", "cores", "mujoco"]

@@ -8,6 +8,7 @@
 `mujoco.batch.Batch` steps them on a C++ thread pool; the tensors share its memory.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +17,8 @@ from mujoco.batch import DATA_FIELDS, Batch, SimulationError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metarl.errors import InputError
-from metarl.simulation.engine import cores, mujoco
+from metarl.errors import InputError, RunError
+from metarl.simulation.engine import WARNINGS, cores, mujoco
 from metarl.simulation.models import TaskModels
 from metarl.tasks.space import ParameterSpace
 from metarl.tasks.task import Task
@@ -28,7 +29,16 @@ _NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
 _GROUPS = 6  # of geoms, MuJoCo's mjNGROUP
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ncam", "nlight"),
-    *("nmocap", "ntendon", "neq", "nsensor", "nsensordata", "nhistory", "nuserdata"),
+    *(
+        "nmocap",
+        "ntendon",
+        "neq",
+        "nsensor",
+        "nsensordata",
+        "nhistory",
+        "nuserdata",
+        "narena",
+    ),
 )
 # Bad positions, velocities and accelerations, which follow one another.
 _DIVERGED = slice(
@@ -83,6 +93,8 @@ class MujocoBatch:
         """The task that rules each simulation now, without its switches."""
         self._renderer: mujoco.Renderer | None = None
         self._failed = np.zeros(self.n, np.int64)
+        self._warned = np.zeros((self.n, len(WARNINGS) - 1), np.int64)
+        """In episodes before the running ones: a reset clears MuJoCo's counts."""
         self.control_centre = torch.zeros(self.n, self.model.nu, dtype=torch.float64)
         self.control_half = torch.zeros_like(self.control_centre)
         self._key = 0 if self.model.nkey else -1
@@ -138,7 +150,7 @@ class MujocoBatch:
         try:
             self.batch.set_models(self._held)
         except mujoco.FatalError as error:
-            raise self._misfit() or error from error
+            raise self._misfit(error) from error
         self._set_controls(list(places))
 
     def _set_controls(self, places: list[int]) -> None:
@@ -151,6 +163,7 @@ class MujocoBatch:
     def reset(self, mask: Tensor) -> None:
         """Put simulations at the first keyframe or the defaults, before any noise."""
         # Forwarding comes after the family wrote its own start: see `refresh`.
+        self._warned[mask.numpy()] += self.batch.warning[mask.numpy(), :, 1]
         self.batch.reset(_rows(mask), keyframe=self._key, stage=_NO_STAGE)
         if self._history is not None:
             self.history[mask] = self._history
@@ -158,9 +171,20 @@ class MujocoBatch:
             tensor[mask] = 0
 
     def refresh(self, mask: Tensor | None = None) -> None:
-        """Make the fields that follow from the state current after writes to it."""
+        """Make the fields that follow from the state current after writes to it.
+
+        Raises:
+            RunError: naming the task, if MuJoCo refuses its state.
+        """
         if self.kinematics:
-            self.batch.forward(_rows(mask), stage=self._stage)
+            try:
+                self.batch.forward(_rows(mask), stage=self._stage)
+            except SimulationError as error:
+                index = int(error.ids[0])
+                raise RunError(
+                    f"MuJoCo refuses the state of the task {self.tasks[index]}: "
+                    f"{self.batch.error(index)}"
+                ) from error
 
     def step(self, active: Tensor | None = None) -> None:
         """One control step of the active simulations (default: all)."""
@@ -168,11 +192,20 @@ class MujocoBatch:
             self.batch.step(_rows(active), nstep=self.substeps, stage=self._stage)
         except SimulationError as error:  # the others ran to completion
             self._failed[error.ids] += 1
+            text = self.batch.error(int(error.ids[0]))
+            said = f"MuJoCo refuses a step of {self.space.family}: {text}"
+            warnings.warn(f"{said}. It counts as diverged.", RuntimeWarning, 2)
 
     def diverged(self) -> Tensor:
         """How often each simulation has blown up or failed so far, (n,) int64."""
         counted = self.batch.warning[:, _DIVERGED, 1].sum(1) + self._failed
         return torch.from_numpy(counted).long()
+
+    def warnings(self) -> dict[str, Tensor]:
+        """How often MuJoCo has warned in each simulation so far, each (n,) int64."""
+        counts = self._warned + self.batch.warning[:, :, 1]
+        counts = np.concatenate([counts, self._failed[:, None]], 1)
+        return dict(zip(WARNINGS, torch.from_numpy(counts).long().T, strict=True))
 
     def snapshot(self) -> Tensor:
         """The full state of every simulation, (n, ...)."""
@@ -216,7 +249,7 @@ class MujocoBatch:
             self._renderer.close()
             self._renderer = None
 
-    def _misfit(self) -> InputError | None:
+    def _misfit(self, error: Exception) -> InputError:
         """What to say of a model that does not have the sizes of the nominal one."""
         for task, model in zip(self.tasks, self._held, strict=True):
             differing = [
@@ -240,7 +273,9 @@ class MujocoBatch:
                     "every task, and let its geoms choose among them; or simulate "
                     "without meshes, and draw with them in render_model()."
                 )
-        return None
+        return InputError(
+            f"Models of tasks of {self.space.family} do not go together: {error}."
+        )
 
 
 def _rows(mask: Tensor | None) -> NDArray[np.int64] | None:

@@ -100,6 +100,13 @@ class Simulation(Protocol):
         """How often each simulation has blown up so far, (n,) int64."""
         ...
 
+    def warnings(self) -> dict[str, Tensor]:
+        """How often the engine has warned in each simulation so far, by what of.
+
+        Each is (n,) int64; there is none where nobody counts.
+        """
+        ...
+
     def snapshot(self) -> Tensor:
         """The full state of every simulation, (n, ...)."""
         ...
