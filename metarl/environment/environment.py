@@ -320,7 +320,7 @@ class Environment:
         """Refuse to be pickled."""
         raise TypeError(
             "An environment cannot be pickled: its simulations live in this process. "
-            "Pickle family, tasks and Environment.state() instead; copy.deepcopy works."
+            "Keep family, tasks and state() instead; copy.deepcopy works."
         )
 
     # -- parts ---------------------------------------------------------------------
@@ -328,11 +328,9 @@ class Environment:
     def _streams(self, purpose: str, ids: Tensor, *more: Tensor) -> Streams:
         rows = ids.cpu()
         indices = [self._task_index[rows], self._copy_index[rows], self.episode[ids]]
+        seeds = self.seed if isinstance(self.seed, list) else [self.seed]
         if isinstance(self.seed, list):  # each simulation is as it would be alone
-            seeds = [self.seed[row] for row in rows.tolist()]
-            indices[:2] = [torch.zeros_like(rows)] * 2
-        else:
-            seeds = [self.seed]
+            seeds, indices[:2] = [seeds[row] for row in rows], [rows * 0] * 2
         base = np.array([key(seed, purpose) for seed in seeds], np.uint64)
         keys = mix(base, *(index.cpu() for index in (*indices, *more)))
         return Streams(keys, like=self.sim.qpos)
