@@ -15,6 +15,7 @@ from torch import Tensor
 from metarl.environment.environment import Environment
 from metarl.environment.episodes import Episodes, Policy, TimeStep, warned_since
 from metarl.errors import ActionError, RunError
+from metarl.tasks.defaults import own_defaults
 from metarl.tasks.randomness import Streams, key, mix
 
 
@@ -32,6 +33,7 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@own_defaults()
 @torch.no_grad()
 def collect(
     environment: Environment, policy: Policy, seed: int, record: bool = False

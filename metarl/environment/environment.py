@@ -10,7 +10,6 @@ is reset. One that blew up ends its episode with reward 0 and is flagged.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,35 +17,16 @@ import torch
 from torch import Tensor
 
 from metarl.environment import outputs
+from metarl.environment.episodes import Step
 from metarl.environment.family import TaskFamily
 from metarl.environment.outputs import all_finite
 from metarl.errors import ActionError, InputError
+from metarl.tasks.defaults import own_defaults
 from metarl.tasks.parameter import Parameter
 from metarl.tasks.randomness import Streams, key, mix
 from metarl.tasks.task import Task
 
 _NEVER = torch.iinfo(torch.int64).max  # the control step of no switch
-
-
-@dataclass
-class Step:
-    """What one control step brought, for n simulations."""
-
-    observation: Tensor
-    """After the step, (n, observation_size) float32."""
-    reward: Tensor
-    """(n,) float32; 0 where the episode had ended before."""
-    terminated: Tensor
-    """The episode ended for a reason of its own, (n,) bool."""
-    truncated: Tensor
-    """The episode reached its horizon, (n,) bool."""
-    diverged: Tensor
-    """The simulation blew up, which also terminates it, (n,) bool."""
-
-    @property
-    def ended(self) -> Tensor:
-        """Whether the episode ended with this step, (n,) bool."""
-        return self.terminated | self.truncated
 
 
 class Environment:
@@ -67,6 +47,7 @@ class Environment:
         InputError: if a task does not belong to the family.
     """
 
+    @own_defaults()
     def __init__(
         self,
         family: TaskFamily,
@@ -156,6 +137,7 @@ class Environment:
         vectors = [self.family.space.normalized(task) for task in tasks]
         return torch.stack(vectors).to(self.device)
 
+    @own_defaults()
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Replace the tasks by as many others; a reset follows.
 
@@ -172,6 +154,7 @@ class Environment:
         self._note_tasks()
         self.active.zero_()
 
+    @own_defaults()
     def reset(
         self, seed: int | list[int] | None = None, ids: Tensor | None = None
     ) -> Tensor:
@@ -208,6 +191,7 @@ class Environment:
         outputs.need_finite(self.family, self.tasks, mask, observe=observation)
         return observation
 
+    @own_defaults()
     def step(self, action: Tensor) -> Step:
         """One control step of every simulation whose episode goes on.
 
@@ -257,6 +241,7 @@ class Environment:
         self.active &= ~(terminated | truncated)
         return Step(observation, reward, terminated, truncated, diverged)
 
+    @own_defaults()
     def outcome(self) -> dict[str, Tensor]:
         """Success and the family's physical metrics now, each (n,) float64.
 
@@ -286,6 +271,7 @@ class Environment:
         tasks = [task.to_dict() for task in self.tasks] if self.resample else []
         return tensors, {"seed": self.seed, "tasks": tasks}
 
+    @own_defaults()
     def load_state(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> Tensor:
         """Take over what `state` returned; returns the observations."""
         if plain["tasks"]:

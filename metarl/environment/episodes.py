@@ -27,6 +27,27 @@ class TimeStep(NamedTuple):
     """Standard normal numbers to explore with, (task, copy, action_size)."""
 
 
+@dataclass
+class Step:
+    """What one control step brought, for n simulations."""
+
+    observation: Tensor
+    """After the step, (n, observation_size) float32."""
+    reward: Tensor
+    """(n,) float32; 0 where the episode had ended before."""
+    terminated: Tensor
+    """The episode ended for a reason of its own, (n,) bool."""
+    truncated: Tensor
+    """The episode reached its horizon, (n,) bool."""
+    diverged: Tensor
+    """The simulation blew up, which also terminates it, (n,) bool."""
+
+    @property
+    def ended(self) -> Tensor:
+        """Whether the episode ended with this step, (n,) bool."""
+        return self.terminated | self.truncated
+
+
 class Policy(Protocol):
     """Anything that acts. It may have a state; `TimeStep.first` marks new episodes."""
 

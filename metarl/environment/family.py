@@ -43,6 +43,7 @@ from metarl.simulation.perturbations import (
     declared,
 )
 from metarl.simulation.protocol import Simulation
+from metarl.tasks.defaults import own_defaults
 from metarl.tasks.parameter import Choice, Parameter
 from metarl.tasks.randomness import Streams, key, mix
 from metarl.tasks.space import ParameterSpace
@@ -229,6 +230,7 @@ class TaskFamily:
     # -- what follows from it ----------------------------------------------------
 
     @functools.cached_property
+    @own_defaults()
     def spec(self) -> Spec:
         """Sizes of observations, actions and tasks.
 

@@ -90,7 +90,7 @@ def find(kind: Kind, reference: str, base: type) -> Any:
         raise unknown(_SINGULAR[kind], reference, known)
     if reference not in known and not target.rpartition(":")[0].endswith(".py"):
         _search_first(Path.cwd())  # as `python -m` has it
-    found = _import(target)
+    found = _with_own_defaults(target)
     if not inspect.isclass(found):
         raise InputError(f"{reference!r} is not a class.")
     if not issubclass(found, base):
@@ -169,6 +169,27 @@ def _import(reference: str) -> Any:
         offered = [name for name in vars(module) if not name.startswith("_")]
         raise unknown(f"name in {place}:", attribute, offered)
     return getattr(module, attribute)
+
+
+def _with_own_defaults(reference: str) -> Any:
+    """`_import`, but torch's defaults that a user's file sets are as before."""
+    import torch  # which a command without any family does not need
+
+    from metarl.tasks.defaults import own_defaults
+
+    before = torch.get_default_dtype(), torch.get_default_device()
+    with own_defaults():
+        found = _import(reference)
+        now = torch.get_default_dtype(), torch.get_default_device()
+    if now not in (before, (torch.float32, torch.device("cpu"))):
+        warnings.warn(
+            f"{reference} sets torch's default dtype and device to {now[0]} and "
+            f"{now[1]}. metarl keeps {before[0]} and {before[1]}: make tensors from "
+            "those that are there, such as sim.qpos.new_zeros(sim.n).",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return found
 
 
 def _import_file(path: Path) -> Any:

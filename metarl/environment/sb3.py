@@ -12,7 +12,8 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from metarl.environment.environment import Environment, Step
+from metarl.environment.environment import Environment
+from metarl.environment.episodes import Step
 from metarl.environment.gymnasium import (
     action_space,
     need_a_reset,

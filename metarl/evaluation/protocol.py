@@ -35,6 +35,7 @@ from metarl.evaluation.results import (
 )
 from metarl.learning.adapt import adapt
 from metarl.learning.agent import Agent, NoAdaptation
+from metarl.tasks.defaults import own_process
 from metarl.tasks.randomness import key
 from metarl.tasks.task import Task
 
@@ -55,6 +56,7 @@ def budgets_up_to(episodes: int) -> list[int]:
     return sorted({b for b in BUDGETS if b <= episodes} | {episodes})
 
 
+@own_process()
 def evaluate(
     agent: Agent,
     family: TaskFamily,

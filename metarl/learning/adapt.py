@@ -16,6 +16,7 @@ from metarl.environment.collect import collect
 from metarl.environment.environments import Environments
 from metarl.environment.episodes import Episodes, Policy
 from metarl.learning.agent import Adaptation
+from metarl.tasks.defaults import own_process
 from metarl.tasks.randomness import key
 from metarl.tasks.task import Task
 
@@ -63,14 +64,16 @@ def adapt(
     Yields:
         A point at each budget. It is valid until the loop goes on.
     """
-    done, spent = start, torch.zeros(len(tasks), dtype=torch.long)
+    spent = torch.zeros(len(tasks), dtype=torch.long, device="cpu")
+    done = start
     for budget in budgets:
         rounds = []
         while done < budget:
             copies = min(adaptation.episodes_per_update, budget - done)
             environment = environments(tasks, copies)
             episodes = collect(environment, adaptation, key(*purpose, done), record)
-            adaptation.update(episodes)
+            with own_process():
+                adaptation.update(episodes)
             rounds.append(episodes)
             spent = spent + episodes.length.sum(1).cpu()
             done += copies

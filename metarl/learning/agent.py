@@ -21,6 +21,7 @@ from metarl.errors import InputError
 from metarl.learning.networks import Parameters
 from metarl.learning.normalization import Normalizer
 from metarl.learning.sampler import Sampler
+from metarl.tasks.defaults import own_process
 
 Metrics = dict[str, float]
 
@@ -98,6 +99,12 @@ class Agent(abc.ABC):
     earlier_settings: ClassVar[Mapping[str, Any]] = {}
     """Fields that its config did not have in earlier versions, with the values of a run
     of then, whose config has all other fields."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("__init__", "train_step", "adaptation"):
+            if name in cls.__dict__:
+                setattr(cls, name, own_process()(cls.__dict__[name]))
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
         known = dataclasses.is_dataclass(config)  # one of a plug-in may be anything

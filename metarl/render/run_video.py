@@ -12,8 +12,10 @@ from metarl.render.recording import Recording, budgets, record, record_growing
 from metarl.render.video import film, strip
 from metarl.render.video import gif as write_gif
 from metarl.runs.folder import Run, as_run, video_name
+from metarl.tasks.defaults import own_process
 
 
+@own_process()
 def video(
     run: Run | Path | str,
     *,

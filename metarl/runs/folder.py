@@ -31,6 +31,7 @@ from metarl.errors import InputError, RunError
 from metarl.learning.agent import Agent, find_agent
 from metarl.runs import checkpoint
 from metarl.runs.files import read_json, replacing, write_json
+from metarl.tasks.defaults import own_process
 
 FORMAT = "metarl-run/2"
 """Of config.json."""
@@ -66,6 +67,7 @@ class RunConfig:
     command: str = ""
     """The command that started the run."""
 
+    @own_process()
     def build(self) -> tuple[TaskFamily, Agent]:
         """The family and an untrained agent.
 
@@ -254,6 +256,7 @@ class Run:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
+    @own_process()
     def load(self) -> tuple[TaskFamily, Agent, dict[str, Any]]:
         """The family, the agent at its newest checkpoint, and the run's state there.
 

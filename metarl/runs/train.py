@@ -27,12 +27,14 @@ from metarl.runs.files import plain
 from metarl.runs.folder import Run, RunConfig, find_run, refuse_lost
 from metarl.runs.progress import Progress
 from metarl.simulation.engine import WARNINGS
+from metarl.tasks.defaults import own_process
 
 
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by Ctrl-C after a checkpoint. Says how to go on."""
 
 
+@own_process()
 def train(
     family: str,
     agent: str,
@@ -121,6 +123,7 @@ def train(
     return run
 
 
+@own_process()
 def resume(
     path: Path | str,
     steps: int | None = None,

@@ -14,6 +14,7 @@ from typing import Any
 from metarl.errors import InputError
 from metarl.simulation.engine import mujoco
 from metarl.simulation.perturbations import ModelPerturbation
+from metarl.tasks.defaults import own_defaults
 from metarl.tasks.space import ParameterSpace
 from metarl.tasks.task import Task
 
@@ -71,6 +72,7 @@ class TaskModels:
         """The compiled model of the robot as its data sheet describes it."""
         return self(self.space.task())
 
+    @own_defaults()
     def _compile(self, task: Task) -> "mujoco.MjModel":
         source = self.build(task)
         if not isinstance(source, mujoco.MjSpec | mujoco.MjModel):

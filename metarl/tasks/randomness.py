@@ -63,7 +63,8 @@ class Streams:
 
     def __init__(self, keys: Keys, like: Tensor | None = None) -> None:
         self.keys = keys
-        self.like = torch.zeros((), dtype=torch.float64) if like is None else like
+        plain = torch.zeros((), dtype=torch.float64, device="cpu")
+        self.like = plain if like is None else like
         self._drawn = 0
 
     def _bits(self, shape: tuple[int, ...]) -> Keys:

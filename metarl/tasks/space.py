@@ -277,7 +277,8 @@ class ParameterSpace:
     def normalized(self, task: Task) -> Tensor:
         """The task as a vector for an agent that may see it, (size,) float32."""
         parts = [p.normalized(task[name]) for name, p in self.parameters.items()]
-        return torch.tensor([item for part in parts for item in part])
+        values = [item for part in parts for item in part]
+        return torch.tensor(values, dtype=torch.float32, device="cpu")
 
     def columns(self, tasks: Sequence[Task]) -> dict[str, Tensor]:
         """Values of every parameter as tensors, (n,) or (n, size) float64.
@@ -290,7 +291,7 @@ class ParameterSpace:
             values = [task[name] for task in tasks]
             if isinstance(p, Choice) and any(isinstance(v, str) for v in p.values):
                 values = [p.values.index(value) for value in values]
-            columns[name] = torch.tensor(values, dtype=torch.float64)
+            columns[name] = torch.tensor(values, dtype=torch.float64, device="cpu")
         return columns
 
 
