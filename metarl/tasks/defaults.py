@@ -7,7 +7,7 @@ A library or a user's file may have set others for the whole process:
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -18,20 +18,15 @@ _CPU = torch.device("cpu")
 def own_defaults() -> Iterator[None]:
     """Make tensors with metarl's dtype and device; leave the process as it was."""
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    torch.set_default_dtype(torch.float32)
     try:
-        with ExitStack() as stack:
-            torch.set_default_dtype(torch.float32)
-            if device != _CPU:
-                torch.set_default_device(None)
-                stack.callback(torch.set_default_device, device)
-            if torch.get_default_device() != _CPU:  # within `with torch.device(...)`
-                stack.enter_context(_CPU)
+        # A context slows torch down, so only a process of another device has one.
+        with nullcontext() if device == _CPU else _CPU:
             yield
     finally:
-        if torch.get_default_dtype() != dtype:
-            torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:
-            torch.set_default_device(device)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:  # a user's file has set another
+            torch.set_default_device(None if device == _CPU else device)
 
 
 @contextmanager
