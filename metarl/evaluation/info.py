@@ -128,6 +128,8 @@ class RunInfo:
     """Of metarl's source at the evaluation; several where splits differ in it."""
     name: str = ""
     """Distinguishes runs of one agent under several settings; may be empty."""
+    weights_sha256: str = ""
+    """Of the checkpoint that was evaluated; empty in earlier files."""
 
     @classmethod
     def read(cls, plain: Field) -> "RunInfo":
@@ -143,4 +145,5 @@ class RunInfo:
             plain.get("control_steps", 0).integer(),
             plain.get("commit").value,
             plain.get("name", "").text(),
+            plain.get("weights_sha256", "").text(),
         )

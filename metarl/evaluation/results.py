@@ -186,7 +186,8 @@ class Evaluation:
             (replace(e.protocol, success=""), e.run.control_steps)
             for e in (self, other)
         )
-        return mine == others
+        weights = {self.run.weights_sha256, other.run.weights_sha256} - {""}
+        return mine == others and len(weights) < 2
 
     def merged(self, newer: "Evaluation") -> "Evaluation":
         """These splits and those of a comparable, newer evaluation, which win."""
@@ -208,8 +209,9 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; NaN becomes None."""
         run = asdict(self.run)
-        if not self.run.name:
-            del run["name"]
+        for optional in ("name", "weights_sha256"):
+            if not run[optional]:
+                del run[optional]
         return {
             "format": FORMAT,
             "run": run,

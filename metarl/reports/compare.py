@@ -2,6 +2,7 @@
 
 import csv
 import sys
+import warnings
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -52,6 +53,12 @@ def compare(
         if record.evaluation is None:
             raise InputError(
                 f"{record.folder} was not evaluated. Run {record.command('evaluate')}"
+            )
+        if record.stale:
+            warnings.warn(
+                f"{record.folder} {record.stale} Run {record.command('evaluate')}",
+                RuntimeWarning,
+                stacklevel=2,
             )
         groups.setdefault(name, []).append(record.evaluation)
     return pairs.compare(groups, measure, against=against, splits=splits)

@@ -106,16 +106,10 @@ def _not_evaluated(called: Sequence[tuple[str, Record]]) -> Iterator[Missing]:
 
 
 def _stale(called: Sequence[tuple[str, Record]]) -> Iterator[Missing]:
-    """The runs that were trained further since they were evaluated."""
+    """The runs that changed since they were evaluated."""
     for name, record in called:
-        then = record.evaluation.run.control_steps if record.evaluation else 0
-        now = record.last("control_steps")
-        if then and now and then != now:
-            text = (
-                f"{name} was evaluated after {then:,} control steps of training; now "
-                f"it has {now:,.0f}."
-            )
-            yield Missing(text, record.command("evaluate"))
+        if record.stale:
+            yield Missing(f"{name} {record.stale}", record.command("evaluate"))
 
 
 def _others(called: Sequence[tuple[str, Record]]) -> Iterator[Missing]:

@@ -11,6 +11,7 @@ from typing import Any
 from metarl.environment.registry import label
 from metarl.errors import InputError
 from metarl.evaluation.results import Evaluation
+from metarl.runs.checkpoint import weights_sha256
 from metarl.runs.evaluate import read_evaluation
 from metarl.runs.files import read_json
 from metarl.runs.folder import read_config
@@ -30,6 +31,8 @@ class Record:
     """Why there are no videos, if a reason was left."""
     other_evaluations: tuple[Path, ...] = ()
     """Of other protocols or older checkpoints."""
+    weights_sha256: str = ""
+    """Of the newest checkpoint, where there is one."""
 
     @property
     def family(self) -> str:
@@ -54,6 +57,22 @@ class Record:
         """The sum of a metric over all iterations; NaN where there is none."""
         values = [row[key] for row in self.metrics if row.get(key) is not None]
         return math.fsum(values) if values else math.nan
+
+    @property
+    def stale(self) -> str:
+        """How the evaluation differs from the run as it is now, in words; or ""."""
+        if self.evaluation is None:
+            return ""
+        then, now = self.evaluation.run.control_steps, self.last("control_steps")
+        if then and now and then != now:
+            return (
+                f"was evaluated after {then:,} control steps of training; now it has "
+                f"{now:,.0f}."
+            )
+        weights = {self.evaluation.run.weights_sha256, self.weights_sha256} - {""}
+        if len(weights) > 1:
+            return "was evaluated with other weights than those of its checkpoint."
+        return ""
 
     def command(self, verb: str) -> str:
         """A command of metarl for this run."""
@@ -83,6 +102,7 @@ def read_record(folder: Path | str) -> Record:
         tuple(sorted((folder / "videos").glob("*.mp4"))),
         reason.read_text(errors="replace").strip() if reason.exists() else "",
         tuple(sorted((folder / "evaluations").glob("*.json"))),
+        weights_sha256(folder / "checkpoints"),
     )
 
 

@@ -1,9 +1,11 @@
 """Checkpoints: safetensors and JSON, written whole or not at all, without pickle.
 
 checkpoints/step_160000/weights.safetensors     every tensor, by name
-checkpoints/step_160000/state.json              everything else
+checkpoints/step_160000/state.json              everything else, and checksums of both
 """
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +17,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from metarl.errors import InputError, RunError
-from metarl.runs.files import read_json, write_json
+from metarl.runs.files import plain as json_values
+from metarl.runs.files import read_json, sha256, write_json
 
 FORMAT = "metarl-checkpoint/1"
 KEEP = 2
@@ -40,7 +43,10 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], plain: Any) -> Pat
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
         # Written here, for safetensors would let nobody else read the file.
         (temporary / "weights.safetensors").write_bytes(serialise(whole))
-        write_json(temporary / "state.json", {"format": FORMAT, **plain})
+        weights = sha256(temporary / "weights.safetensors")
+        state = {"format": FORMAT, **plain}
+        checksums = {"weights": weights, "state": _sha256_of(state)}
+        write_json(temporary / "state.json", {**state, "sha256": checksums})
         os.replace(temporary, final)
     except (OSError, SafetensorError) as error:
         raise RunError(f"Cannot write checkpoint {final}: {error}.") from error
@@ -79,4 +85,40 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"Checkpoint {path / 'weights.safetensors'} is missing or damaged: {error}."
             " Delete its folder to fall back on the one before it."
         ) from error
+    plain.pop("sha256", None)
     return tensors, plain
+
+
+def verify(path: Path) -> None:
+    """Compare a checkpoint with its checksums, if it has any: earlier ones have none.
+
+    Raises:
+        InputError: if weights or state are other than those that were written.
+    """
+    state = read_json(path / "state.json")
+    kept = state.pop("sha256", None)
+    if kept is None:
+        return
+    weights = sha256(path / "weights.safetensors")
+    found = {"weights": weights, "state": _sha256_of(state)}
+    if kept != found:
+        changed = [
+            n for n in found if not isinstance(kept, dict) or kept.get(n) != found[n]
+        ]
+        raise InputError(
+            f"Checkpoint {path} is damaged: its {' and '.join(changed) or 'checksums'} "
+            "changed since it was written (another SHA-256). Delete its folder to fall "
+            "back on the one before it."
+        )
+
+
+def weights_sha256(folder: Path) -> str:
+    """The SHA-256 of the newest checkpoint's weights; "" where there is none."""
+    found = checkpoints(folder)
+    weights = found[-1][1] / "weights.safetensors" if found else folder / "none"
+    return sha256(weights) if weights.is_file() else ""
+
+
+def _sha256_of(state: dict[str, Any]) -> str:
+    text = json.dumps(json_values(state), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -20,6 +20,7 @@ import numpy as np
 from metarl.errors import InputError
 from metarl.evaluation import protocol
 from metarl.evaluation.results import Evaluation, RunInfo
+from metarl.runs import checkpoint
 from metarl.runs.files import read_json, write_json
 from metarl.runs.folder import Run, as_run, commit
 
@@ -45,6 +46,7 @@ def evaluate(run: Run | Path | str, **options: Any) -> Evaluation:
     """
     run = as_run(run)
     family, agent, state = run.load()
+    weights = checkpoint.weights_sha256(run.checkpoints)
     if (run.path / "evaluation.json").exists():
         read_evaluation(run.path / "evaluation.json")  # damaged: say so at once
     results = protocol.evaluate(agent, family, **options)
@@ -54,6 +56,7 @@ def evaluate(run: Run | Path | str, **options: Any) -> Evaluation:
         run.config.seed,
         state["sampler"]["control_steps"],
         commit(),
+        weights_sha256=weights,
     )
     results = dataclasses.replace(results, run=about)
     keep(run.path, results, options.get("progress") or print)
@@ -117,7 +120,8 @@ def median_task(run: Run | Path | str, split: str) -> int:
 def _hash(results: Evaluation) -> str:
     """Of what makes evaluations comparable: protocol and checkpoint."""
     settings = dataclasses.asdict(dataclasses.replace(results.protocol, success=""))
-    text = json.dumps([settings, results.run.control_steps], sort_keys=True)
+    weights = [results.run.weights_sha256] if results.run.weights_sha256 else []
+    text = json.dumps([settings, results.run.control_steps, *weights], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -126,6 +130,8 @@ def _difference(old: Evaluation, new: Evaluation) -> str:
     words = []
     if old.run.control_steps != new.run.control_steps:
         words.append(f"the checkpoint at {old.run.control_steps:,} control steps")
+    elif old.run.weights_sha256 != new.run.weights_sha256:
+        words.append("a checkpoint with other weights")
     for field in dataclasses.fields(old.protocol):
         was, now = (getattr(e.protocol, field.name) for e in (old, new))
         if was != now and field.name != "success":

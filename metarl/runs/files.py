@@ -1,5 +1,6 @@
 """Writing a file whole or not at all."""
 
+import hashlib
 import json
 import math
 import os
@@ -48,6 +49,12 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"No file {path}.") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not complete JSON: {error}.") from error
+
+
+def sha256(path: Path | str) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 import metarl
 from metarl.environment.family import TaskFamily
@@ -255,12 +256,13 @@ class Run:
             )
         tensors = agent.from_earlier(tensors)
         for name, own in agent.save()[0].items():
-            if name not in tensors or tensors[name].shape != own.shape:
-                held = tuple(tensors[name].shape) if name in tensors else "missing"
+            held = _kind(tensors[name]) if name in tensors else "missing"
+            if held != _kind(own):
                 raise InputError(
                     f"Checkpoint {found[-1][1]} does not fit this agent: {name} is "
-                    f"{held}, not {tuple(own.shape)}."
+                    f"{held}, not {_kind(own)}."
                 )
+        checkpoint.verify(found[-1][1])
         try:
             agent.load(tensors, plain["agent"])
         except (KeyError, RuntimeError, ValueError) as error:
@@ -288,6 +290,11 @@ class Run:
         with replacing(self.path / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return rows
+
+
+def _kind(tensor: Tensor) -> str:
+    """The dtype and the shape of a tensor, in words."""
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def _write_config(folder: Path, config: RunConfig) -> None:

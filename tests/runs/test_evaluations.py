@@ -8,7 +8,11 @@ from synthetic import evaluation
 
 import metarl
 from metarl.errors import InputError
+from metarl.reports.compare import compare
+from metarl.reports.records import read_record
+from metarl.reports.report import report
 from metarl.runs.evaluate import keep, median_task, read_evaluation
+from metarl.runs.files import sha256
 
 SIZES = {"tasks": 2, "budgets": (0, 1), "query_episodes": 1}
 
@@ -50,6 +54,26 @@ def test_a_split_that_is_evaluated_again_is_replaced(run):
     metarl.evaluate(run, splits=["far"], **SIZES)
     kept = read_evaluation(run.path / "evaluation.json")
     assert kept.splits == first.splits
+
+
+def test_an_evaluation_says_which_weights_it_is_of(run):
+    found = metarl.evaluate(run, splits=["far"], **SIZES)
+    (path,) = run.checkpoints.glob("step_*")
+    assert found.run.weights_sha256 == sha256(path / "weights.safetensors")
+    other = replace(found.run, weights_sha256="0" * 64)
+    keep(run.path, replace(found, run=other))  # of another checkpoint of this length
+    (moved,) = others(run)
+    assert read_evaluation(moved) == found
+    record = read_record(run.path)
+    assert "other weights" in record.stale
+    assert "other weights" in report([run]).read_text()
+    with (
+        pytest.warns(RuntimeWarning, match="other weights"),
+        pytest.raises(InputError, match="needs two agents"),
+    ):
+        compare([run, run])
+    keep(run.path, found)
+    assert not read_record(run.path).stale
 
 
 def test_another_protocol_moves_the_old_results_and_says_so(run, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import metarl
 from metarl.errors import DivergedError, InputError, RunError
@@ -187,6 +188,47 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage, said):
     damage(path)
     with pytest.raises(InputError, match=said):
         checkpoint.load(path)
+
+
+def test_a_checkpoint_with_other_bytes_than_were_written_is_refused(tmp_path):
+    path = checkpoint.save(tmp_path, 10, TENSORS, {"agent": {"lr": 0.5}})
+    checkpoint.verify(path)
+    weights, state = path / "weights.safetensors", path / "state.json"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # one bit of a number
+    with pytest.raises(InputError, match=r"step_10 is damaged: its weights changed"):
+        checkpoint.verify(path)
+    weights.write_bytes(whole)
+    state.write_text(state.read_text().replace("0.5", "0.6"))
+    with pytest.raises(InputError, match=r"step_10 is damaged: its state changed"):
+        checkpoint.verify(path)
+    plain = json.loads(state.read_text())
+    del plain["sha256"]  # as earlier versions wrote it
+    state.write_text(json.dumps(plain))
+    checkpoint.verify(path)
+
+
+def test_a_run_whose_weights_changed_is_not_loaded():
+    run = metarl.train("point-goal", "maml", steps=1, agent_config=TINY, quiet=True)
+    (path,) = run.checkpoints.glob("step_*")
+    whole = (path / "weights.safetensors").read_bytes()
+    changed = whole[:-1] + bytes([whole[-1] ^ 1])
+    (path / "weights.safetensors").write_bytes(changed)
+    for use in (metarl.load, metarl.evaluate, metarl.resume):
+        with pytest.raises(InputError, match=r"weights changed.*Delete its folder"):
+            use(run.path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int64])
+def test_a_tensor_of_another_dtype_is_named(dtype):
+    run = metarl.train("point-goal", "maml", steps=1, agent_config=TINY, quiet=True)
+    (path,) = run.checkpoints.glob("step_*")
+    tensors = load_file(path / "weights.safetensors")
+    name = next(n for n, t in tensors.items() if t.dtype == torch.float32)
+    save_file({**tensors, name: tensors[name].to(dtype)}, path / "weights.safetensors")
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(InputError, match=rf"{name} is {kind} .*, not float32 "):
+        metarl.load(run.path)
 
 
 # -- files -----------------------------------------------------------------------------
