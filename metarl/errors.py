@@ -1,6 +1,7 @@
 """Errors that a person can act on: what is wrong, where, and what to do."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -12,8 +13,20 @@ class RunError(RuntimeError):
     """A run failed although its input was right. The command line exits with 1."""
 
 
+class WriteError(RunError):
+    """A file of a run could not be written."""
+
+
 class DivergedError(RunError):
     """A training arrived at parameters that are not finite."""
+
+
+def reason(error: OSError) -> str:
+    """What the system says about a file, and what to do where there is no room."""
+    said = f"{error.strerror or error}.".replace("..", ".")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        said += " Make room there."
+    return said
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

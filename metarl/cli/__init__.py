@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from metarl.errors import InputError, RunError, did_you_mean
+from metarl.errors import InputError, RunError, did_you_mean, reason
 
 COMMANDS = {
     "demo": "the main job, small: train, adapt, video, report",
@@ -77,8 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `metarl ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (RunError, OSError) as error:
+    except RunError as error:
         print(f"metarl {command}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        name = "" if error.filename is None else f"{error.filename}: "
+        print(f"metarl {command}: {name}{reason(error)}", file=sys.stderr)
         return 1
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from metarl.environment.registry import absolute
-from metarl.errors import DivergedError, InputError
+from metarl.errors import DivergedError, InputError, RunError, WriteError
 from metarl.learning.agent import Agent
 from metarl.learning.sampler import Sampler
 from metarl.runs import checkpoint
-from metarl.runs.files import plain
+from metarl.runs.board import Board
+from metarl.runs.files import append, plain
 from metarl.runs.folder import Run, RunConfig, find_run
 from metarl.runs.progress import Progress
 
@@ -114,7 +113,7 @@ def train(
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
     run = Run.create(config, out)
-    with run.locked():
+    with run.locked(), _resumable(run):
         _loop(run, *_fresh(run), checkpoint_seconds, quiet)
     return run
 
@@ -139,7 +138,7 @@ def resume(
     """
     _refuse_nonsense(checkpoint_seconds, steps=steps or 0)
     run = Run(path)
-    with run.locked():
+    with run.locked(), _resumable(run):
         if steps is not None and steps != run.config.steps:
             run.extend(steps)
         if not checkpoint.checkpoints(run.checkpoints):
@@ -150,6 +149,15 @@ def resume(
             sampler.load_state(state["sampler"])
         _loop(run, agent, sampler, checkpoint_seconds, quiet)
     return run
+
+
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Say how to go on after a file could not be written."""
+    try:
+        yield
+    except WriteError as error:
+        raise RunError(f"{error} Go on with: metarl resume {run.path}") from error
 
 
 def _refuse_nonsense(checkpoint_seconds: float, **counts: int) -> None:
@@ -205,15 +213,11 @@ def _loop(
 ) -> None:
     """Iterate until the steps are spent."""
     run.cut_metrics(sampler.iteration)
+    # Hides what was written after the checkpoint, but not at it.
+    board = Board(run.path / "tensorboard", sampler.control_steps + 1)
     saved = time.monotonic()
     with (
         _stopping() as stopped,
-        open(run.path / "metrics.jsonl", "a") as metrics_file,
-        SummaryWriter(
-            # Hides what was written after the checkpoint, but not at it.
-            str(run.path / "tensorboard"),
-            purge_step=sampler.control_steps + 1,
-        ) as board,
         Progress(run.config, quiet) as progress,
     ):
         progress.start(sampler.control_steps)
@@ -236,10 +240,9 @@ def _loop(
             if sampler.iteration == 0:
                 _warn_if_not_normalized(agent)
             sampler.iteration += 1
-            metrics_file.write(json.dumps(plain(row)) + "\n")
-            metrics_file.flush()
-            for name, value in row.items():
-                board.add_scalar(name, value, sampler.control_steps)
+            line = json.dumps(plain(row)) + "\n"
+            append(run.path / "metrics.jsonl", line.encode())
+            board.add(sampler.control_steps, row)
             progress.update(row)
             if stopped():
                 _save(run, agent, sampler)
