@@ -2,7 +2,28 @@
 
 import difflib
 import errno
+import signal
 from collections.abc import Iterable
+
+STOPPING = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)  # not every system has all
+]
+"""Signals that ask a program to stop."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped a command. The command line exits with 128 + its number.
+
+    Args:
+        text: what was stopped, and how to go on.
+        number: of the signal.
+    """
+
+    def __init__(self, text: str = "", number: int = signal.SIGINT) -> None:
+        super().__init__(text)
+        self.number = number
 
 
 class InputError(ValueError):

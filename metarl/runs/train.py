@@ -6,18 +6,15 @@ resume(run.path)          # goes on where it stopped, or does nothing
 
 import dataclasses
 import json
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from metarl.environment.registry import absolute
-from metarl.errors import DivergedError, InputError, RunError, WriteError
+from metarl.errors import DivergedError, InputError, Interrupted, RunError, WriteError
 from metarl.learning.agent import Agent
 from metarl.learning.sampler import Sampler
 from metarl.runs import checkpoint
@@ -25,10 +22,7 @@ from metarl.runs.board import Board
 from metarl.runs.files import append, plain
 from metarl.runs.folder import Run, RunConfig, find_run
 from metarl.runs.progress import Progress
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped by Ctrl-C after a checkpoint. Says how to go on."""
+from metarl.runs.stopping import Stop
 
 
 def train(
@@ -78,7 +72,7 @@ def train(
     Raises:
         InputError: for an unknown name, a wrong option or a folder that cannot be
             written.
-        Interrupted: after Ctrl-C; the run can be resumed.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
     _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
     if not 0 <= drift < 1:
@@ -113,8 +107,8 @@ def train(
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
     run = Run.create(config, out)
-    with run.locked(), _resumable(run):
-        _loop(run, *_fresh(run), checkpoint_seconds, quiet)
+    with run.locked(), _resumable(run), Stop(run.path) as stop:
+        _loop(run, *_fresh(run), stop, checkpoint_seconds, quiet)
     return run
 
 
@@ -138,7 +132,7 @@ def resume(
     """
     _refuse_nonsense(checkpoint_seconds, steps=steps or 0)
     run = Run(path)
-    with run.locked(), _resumable(run):
+    with run.locked(), _resumable(run), Stop(run.path) as stop:
         if steps is not None and steps != run.config.steps:
             run.extend(steps)
         if not checkpoint.checkpoints(run.checkpoints):
@@ -147,7 +141,7 @@ def resume(
             _, agent, state = run.load()
             sampler = _sampler(run.config, agent)
             sampler.load_state(state["sampler"])
-        _loop(run, agent, sampler, checkpoint_seconds, quiet)
+        _loop(run, agent, sampler, stop, checkpoint_seconds, quiet)
     return run
 
 
@@ -209,22 +203,25 @@ def _warm_start(config: RunConfig, agent: Agent, sampler: Sampler) -> None:
 
 
 def _loop(
-    run: Run, agent: Agent, sampler: Sampler, checkpoint_seconds: float, quiet: bool
+    run: Run,
+    agent: Agent,
+    sampler: Sampler,
+    stop: Stop,
+    checkpoint_seconds: float,
+    quiet: bool,
 ) -> None:
     """Iterate until the steps are spent."""
     run.cut_metrics(sampler.iteration)
     # Hides what was written after the checkpoint, but not at it.
     board = Board(run.path / "tensorboard", sampler.control_steps + 1)
     saved = time.monotonic()
-    with (
-        _stopping() as stopped,
-        Progress(run.config, quiet) as progress,
-    ):
+    with Progress(run.config, quiet) as progress:
         progress.start(sampler.control_steps)
         while agent.trains and sampler.control_steps < run.config.steps:
             began, sampled = time.perf_counter(), sampler.seconds
             computed = time.process_time()
-            metrics = agent.train_step(sampler)
+            with stop.iteration():
+                metrics = agent.train_step(sampler)
             wall = time.perf_counter() - began
             sampling = sampler.seconds - sampled
             row = {
@@ -244,16 +241,18 @@ def _loop(
             append(run.path / "metrics.jsonl", line.encode())
             board.add(sampler.control_steps, row)
             progress.update(row)
-            if stopped():
-                _save(run, agent, sampler)
-                raise Interrupted(
-                    f"Stopped at {sampler.control_steps:,} control steps. "
-                    f"Go on with: metarl resume {run.path}"
-                )
+            if stop.number:
+                break
             if time.monotonic() - saved > checkpoint_seconds:
                 _save(run, agent, sampler)
                 saved = time.monotonic()
     _save(run, agent, sampler)
+    if stop.number:
+        raise Interrupted(
+            f"Stopped at {sampler.control_steps:,} control steps. "
+            f"Go on with: metarl resume {run.path}",
+            stop.number,
+        )
 
 
 def _warn_if_not_normalized(agent: Agent) -> None:
@@ -288,29 +287,3 @@ def _save(run: Run, agent: Agent, sampler: Sampler) -> None:
             "sampler": sampler.state(),
         },
     )
-
-
-@contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C was pressed.
-
-    The first one lets the iteration finish, so that the checkpoint is whole; a second
-    one stops at once, and the newest checkpoint stands.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals belong to the main thread
-        return
-    pressed = False
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
