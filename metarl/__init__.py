@@ -12,9 +12,13 @@ To plug in a robot, subclass `metarl.TaskFamily`; to plug in a meta-learner, sub
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+
+# Not imported: `python -m metarl` could find another typing.py in the current folder.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:  # what a name is, for type checkers and editors
+    from typing import Any
+
     from metarl.environment.environment import Environment as Environment
     from metarl.environment.family import TaskFamily as TaskFamily
     from metarl.environment.gymnasium import make_vec as make_vec
@@ -107,7 +111,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name on first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'metarl' has no attribute {name!r}")

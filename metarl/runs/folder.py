@@ -10,28 +10,24 @@ runs/<family>/<agent>/<seed>-<time>/
 
 import dataclasses
 import json
-import os
-import platform
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-import metarl
 from metarl.environment.family import TaskFamily
-from metarl.environment.registry import label, make_family
+from metarl.environment.registry import absolute, label, make_family
 from metarl.errors import InputError, RunError
 from metarl.learning.agent import Agent, find_agent
 from metarl.runs import checkpoint
 from metarl.runs.files import read_json, replacing, write_json
+from metarl.runs.moved import locate, warn_if_changed
+from metarl.runs.system import system
+from metarl.runs.trust import require
 
 FORMAT = "metarl-run/2"
 """Of config.json."""
@@ -66,6 +62,10 @@ class RunConfig:
     """Folder of the run whose policy it starts from, if any."""
     command: str = ""
     """The command that started the run."""
+    family_sha256: str = ""
+    """Of the family's file at training; empty for one that is registered."""
+    agent_sha256: str = ""
+    """Of the agent's file."""
 
     def build(self) -> tuple[TaskFamily, Agent]:
         """The family and an untrained agent.
@@ -140,13 +140,20 @@ class Run:
 
     Args:
         path: the folder.
+        family: what its family is now, if that moved: a registered name,
+            ``module:Class`` or ``file.py:Class``.
+        trust: run code that it names without asking; see `metarl.runs.trust`.
 
     Raises:
         InputError: if it is no run folder.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(
+        self, path: Path | str, *, family: str = "", trust: bool = False
+    ) -> None:
         self.path = Path(path)
+        self.family = absolute(family)
+        self.trust = trust
         if not (self.path / "config.json").is_file():
             raise InputError(
                 f"{self.path} is not a run folder: it has no config.json. "
@@ -235,11 +242,29 @@ class Run:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
+    def build(self) -> tuple[TaskFamily, Agent]:
+        """The family and an untrained agent, of code that is trusted.
+
+        Raises:
+            InputError: for code that is gone or not trusted, or a wrong option.
+        """
+        config = self.config
+        agent = locate(self.path, "agents", config.agent, config.agent_sha256)
+        require(self.path, "agents", agent, self.trust)
+        if self.family:  # given in person
+            family = self.family
+            warn_if_changed(self.path, "families", family, config.family_sha256)
+        else:
+            family = locate(self.path, "families", config.family, config.family_sha256)
+            require(self.path, "families", family, self.trust)
+        return dataclasses.replace(config, family=family, agent=agent).build()
+
     def load(self) -> tuple[TaskFamily, Agent, dict[str, Any]]:
         """The family, the agent at its newest checkpoint, and the run's state there.
 
         Raises:
-            InputError: if there is no checkpoint, or it is damaged or foreign.
+            InputError: if there is no checkpoint, or it is damaged or foreign, and
+                what `build` raises.
         """
         found = checkpoint.checkpoints(self.checkpoints)
         if not found:
@@ -248,7 +273,7 @@ class Run:
                 f"`metarl resume {self.path}`."
             )
         tensors, plain = checkpoint.load(found[-1][1])
-        family, agent = self.config.build()
+        family, agent = self.build()
         if plain.get("agent_name") != agent.name:
             raise InputError(
                 f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
@@ -299,22 +324,39 @@ def _kind(tensor: Tensor) -> str:
 
 def _write_config(folder: Path, config: RunConfig) -> None:
     plain = {"format": FORMAT, **dataclasses.asdict(config)}
+    for optional in ("family_sha256", "agent_sha256"):
+        if not plain[optional]:
+            del plain[optional]
     write_json(folder / "config.json", plain)
 
 
-def as_run(run: Run | Path | str) -> Run:
-    """A run, given as such or by its folder."""
-    return run if isinstance(run, Run) else Run(run)
+def as_run(run: Run | Path | str, family: str = "", trust: bool = False) -> Run:
+    """A run, given as such or by its folder; see `Run` for the rest."""
+    if not isinstance(run, Run):
+        return Run(run, family=family, trust=trust)
+    if family or trust:
+        return Run(run.path, family=family or run.family, trust=trust or run.trust)
+    return run
 
 
-def load(run: Run | Path | str) -> tuple[TaskFamily, Agent]:
+def load(
+    run: Run | Path | str, *, family: str = "", trust: bool = False
+) -> tuple[TaskFamily, Agent]:
     """The family of a run, and its agent as trained so far.
 
+    Args:
+        run: a run or its folder.
+        family: what its family is now, if that moved: a registered name,
+            ``module:Class`` or ``file.py:Class``.
+        trust: run code that the run names without asking. Code that you trained with
+            on this machine needs no question.
+
     Raises:
-        InputError: if it is no run, or has no whole checkpoint.
+        InputError: if it is no run, or has no whole checkpoint, or names code that is
+            gone or not trusted.
     """
-    family, agent, _ = as_run(run).load()
-    return family, agent
+    made, agent, _ = as_run(run, family, trust).load()
+    return made, agent
 
 
 def video_name(split: str, index: int, seed: int) -> str:
@@ -328,49 +370,17 @@ def find_run(config: RunConfig, out: Path | str) -> Run | None:
     The command is not compared: it may name other seeds of the same experiment.
     """
 
-    def essence(config: RunConfig) -> str:
+    def essence(config: RunConfig, earlier: bool) -> str:
         plain = dataclasses.replace(config, command="", steps=0)
+        if earlier:  # its files were not recorded
+            plain = dataclasses.replace(plain, family_sha256="", agent_sha256="")
         return json.dumps(dataclasses.asdict(plain), sort_keys=True)
 
     family, agent = label(config.family), label(config.agent)
     for path in sorted(Path(out).glob(f"{family}/{agent}/*/config.json"), reverse=True):
         run = Run(path.parent)
-        if essence(run.config) == essence(config) and run.config.steps <= config.steps:
+        earlier = not (run.config.family_sha256 or run.config.agent_sha256)
+        same = essence(run.config, earlier) == essence(config, earlier)
+        if same and run.config.steps <= config.steps:
             return run
     return None
-
-
-def system() -> dict[str, Any]:
-    """Versions, commit and machine, for a run's record."""
-    packages = ("torch", "mujoco", "gymnasium", "numpy", "stable-baselines3")
-    return {
-        "metarl": metarl.__version__,
-        "commit": commit(),
-        "python": sys.version.split()[0],
-        **{name: metadata.version(name) for name in packages},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def commit() -> str | None:
-    """The git commit of metarl's source, marked when it was changed, if any."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(metarl.__file__).parent), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", metarl.__file__)  # or it is another's
-        source = [":/*.py", ":/*.xml", ":/*.toml", ":/*.txt"]  # results are none
-        changed = git("status", "--porcelain", "--untracked=no", "--", *source)
-        dirty = "+changes" if changed else ""
-        return git("rev-parse", "--short=12", "HEAD") + dirty
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metarl.environment.registry import absolute
+from metarl.environment.registry import absolute, source
 from metarl.errors import DivergedError, InputError, Interrupted, RunError, WriteError
 from metarl.learning.agent import Agent
 from metarl.learning.sampler import Sampler
@@ -21,8 +21,10 @@ from metarl.runs import checkpoint
 from metarl.runs.board import Board
 from metarl.runs.files import append, plain
 from metarl.runs.folder import Run, RunConfig, find_run
+from metarl.runs.moved import fingerprint
 from metarl.runs.progress import Progress
 from metarl.runs.stopping import Stop
+from metarl.runs.trust import record
 
 
 def train(
@@ -42,6 +44,7 @@ def train(
     reuse: bool = False,
     checkpoint_seconds: float = 60.0,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Run:
     """Meta-train an agent on a family.
 
@@ -65,6 +68,8 @@ def train(
         reuse: if ``out`` holds this run or its beginning, go on with it.
         checkpoint_seconds: time between checkpoints.
         quiet: print nothing.
+        trust: run code that the run ``init`` names without asking. Family and agent,
+            given here, are trusted, also later.
 
     Returns:
         The finished run.
@@ -96,6 +101,8 @@ def train(
         config,
         family=absolute(family),  # it can then be found from any folder
         agent=absolute(agent),
+        family_sha256=fingerprint("families", family),
+        agent_sha256=fingerprint("agents", agent),
         normalize_observations=normalize_observations
         and world.normalize_observations
         and not built.normalizes,
@@ -103,10 +110,14 @@ def train(
         agent_config=dataclasses.asdict(built.config),
     )
     built.normalizer.enabled = config.normalize_observations
-    _warm_start(config, built, _sampler(config, built))
+    _warm_start(config, built, _sampler(config, built), trust)
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
     run = Run.create(config, out)
+    run.trust = trust
+    for reference in (config.family_sha256 and family, config.agent_sha256 and agent):
+        if file := source(reference):
+            record(file, run.path)
     with run.locked(), _resumable(run), Stop(run.path) as stop:
         _loop(run, *_fresh(run), stop, checkpoint_seconds, quiet)
     return run
@@ -117,6 +128,9 @@ def resume(
     steps: int | None = None,
     checkpoint_seconds: float = 60.0,
     quiet: bool = False,
+    *,
+    family: str = "",
+    trust: bool = False,
 ) -> Run:
     """Go on with a run from its newest checkpoint, to the bits of an unbroken one.
 
@@ -125,13 +139,16 @@ def resume(
         steps: ask for more control steps than the run was started with.
         checkpoint_seconds: time between checkpoints.
         quiet: print nothing.
+        family: what the run's family is now, if that moved.
+        trust: run code that the run names without asking: see `metarl.load`.
 
     Raises:
-        InputError: if it is no run, or its checkpoint is damaged or foreign.
+        InputError: if it is no run, its checkpoint is damaged or foreign, or its code
+            is gone or not trusted.
         RunError: if another process is training it.
     """
     _refuse_nonsense(checkpoint_seconds, steps=steps or 0)
-    run = Run(path)
+    run = Run(path, family=family, trust=trust)
     with run.locked(), _resumable(run), Stop(run.path) as stop:
         if steps is not None and steps != run.config.steps:
             run.extend(steps)
@@ -174,31 +191,33 @@ def _sampler(config: RunConfig, agent: Agent) -> Sampler:
 
 
 def _fresh(run: Run) -> tuple[Agent, Sampler]:
-    _, agent = run.config.build()
+    _, agent = run.build()
     sampler = _sampler(run.config, agent)
-    _warm_start(run.config, agent, sampler)
+    _warm_start(run.config, agent, sampler, run.trust)
     return agent, sampler
 
 
-def _warm_start(config: RunConfig, agent: Agent, sampler: Sampler) -> None:
+def _warm_start(config: RunConfig, agent: Agent, sampler: Sampler, trust: bool) -> None:
     """Let an agent start from another run's policy, at the cost of that run."""
     if not config.init:
         return
-    source = Run(config.init)
-    family, trained, state = source.load()
-    if absolute(source.config.family) != config.family or (
-        family.options != agent.family.options
-    ):
+    source_run = Run(config.init, trust=trust)
+    before = source_run.config
+    same = absolute(before.family) == config.family
+    if same or (before.family_sha256 and before.family_sha256 == config.family_sha256):
+        source_run.family = config.family  # where it is now
+    family, trained, state = source_run.load()
+    if not source_run.family or family.options != agent.family.options:
         raise InputError(
-            f"--init {source.path} was trained on {source.config.family} "
-            f"{source.config.family_options or ''}, not on the same family."
+            f"--init {source_run.path} was trained on {before.family} "
+            f"{before.family_options or ''}, not on the same family."
         )
     agent.warm_start(trained)
     sampler.control_steps = state["sampler"]["control_steps"]
     if sampler.control_steps >= config.steps:
         raise InputError(
-            f"--init {source.path} took {sampler.control_steps:,} control steps, which "
-            f"count: --steps {config.steps} leaves none to train."
+            f"--init {source_run.path} took {sampler.control_steps:,} control steps, "
+            f"which count: --steps {config.steps} leaves none to train."
         )
 
 
