@@ -29,7 +29,7 @@ from metarl.learning.networks import stack
 from metarl.learning.normalization import Normalizer
 from metarl.learning.policies import GaussianPolicy
 from metarl.runs.files import replacing
-from metarl.runs.folder import commit
+from metarl.runs.system import commit
 from metarl.tasks.randomness import torch_generator
 
 ENVIRONMENT = "HalfCheetah-v5"

@@ -29,7 +29,7 @@ from metarl.learning.adapt import adapt
 from metarl.learning.normalization import Normalizer
 from metarl.learning.recurrent_policy import RecurrentPolicy, RecurrentRollout
 from metarl.runs.files import read_json, replacing, write_json
-from metarl.runs.folder import commit
+from metarl.runs.system import commit
 from metarl.studies.cells import rounded
 from metarl.studies.command import command_line
 from metarl.studies.leaderboard import trained_run

@@ -14,9 +14,13 @@ import importlib
 import importlib.abc
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any
+
+# Not imported: `python -m metarl` could find another typing.py in the current folder.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:  # what a name is, for type checkers and editors
+    from typing import Any
+
     from metarl.environment.environment import Environment as Environment
     from metarl.environment.family import TaskFamily as TaskFamily
     from metarl.environment.gymnasium import make_vec as make_vec
@@ -109,7 +113,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name on first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'metarl' has no attribute {name!r}")

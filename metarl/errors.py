@@ -1,12 +1,34 @@
 """Errors that a person can act on: what is wrong, where, and what to do."""
 
 import difflib
+import errno
+import signal
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
 _LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 """Where Python keeps its own modules and those of packages."""
+
+STOPPING = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)  # not every system has all
+]
+"""Signals that ask a program to stop."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped a command. The command line exits with 128 + its number.
+
+    Args:
+        text: what was stopped, and how to go on.
+        number: of the signal.
+    """
+
+    def __init__(self, text: str = "", number: int = signal.SIGINT) -> None:
+        super().__init__(text)
+        self.number = number
 
 
 class InputError(ValueError):
@@ -21,8 +43,20 @@ class RunError(RuntimeError):
     """A run failed although its input was right. The command line exits with 1."""
 
 
+class WriteError(RunError):
+    """A file of a run could not be written."""
+
+
 class DivergedError(RunError):
     """A training arrived at parameters that are not finite."""
+
+
+def reason(error: OSError) -> str:
+    """What the system says about a file, and what to do where there is no room."""
+    said = f"{error.strerror or error}.".replace("..", ".")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        said += " Make room there."
+    return said
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -21,6 +21,14 @@ def own_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_settings(tmp_path_factory):
+    """Tests trust files in a folder of their own, not in that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def no_stray_log():
     """MuJoCo leaves no MUJOCO_LOG.TXT where the tests were started."""
     before = os.path.exists("MUJOCO_LOG.TXT")

@@ -7,11 +7,22 @@ imports heavy libraries when it runs, so that help is instant.
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
-from metarl.errors import InputError, RunError, described, did_you_mean, user_frame
+from metarl.errors import (
+    STOPPING,
+    InputError,
+    Interrupted,
+    RunError,
+    described,
+    did_you_mean,
+    reason,
+    user_frame,
+)
 
 COMMANDS = {
     "demo": "the main job, small: train, adapt, video, report",
@@ -47,11 +58,20 @@ _FUNCTIONS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Exit codes: 0 done, 1 a run failed, 2 the input was wrong."""
+    """Run a command. Exit codes: 0 done, 1 a run failed, 2 the input was wrong.
+
+    Where a signal stopped it, 128 and its number: 130 after Ctrl-C.
+
+    Args:
+        argv: the command and its arguments; default: those of this process, whose
+            signals then are answered for good.
+    """
+    if argv is None:
+        return _process(sys.argv[1:])
     # Idle OpenMP threads that spin would take the cores from the physics. This must
     # be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(argv)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if arguments else 2
@@ -73,18 +93,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as error:
         print(f"\n{error}" if str(error) else "\nStopped.", file=sys.stderr)
-        return 130
+        return 128 + getattr(error, "number", signal.SIGINT)
     except BrokenPipeError:  # `metarl ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (RunError, OSError) as error:
+    except RunError as error:
         print(f"metarl {command}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        name = "" if error.filename is None else f"{error.filename}: "
+        print(f"metarl {command}: {name}{reason(error)}", file=sys.stderr)
         return 1
     except Exception as error:
         if not user_frame(error):
             raise  # a mistake of metarl's own, to be reported as it is
         print(f"metarl {command}: {described(error)}", file=sys.stderr)
         return 1
+
+
+def _process(arguments: list[str]) -> int:
+    """`main` of a process: the first signal ends it in one line, others are ignored."""
+    answered = [n for n in STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
+    ended = 0
+
+    def ignore() -> None:
+        for number in answered:
+            signal.signal(number, signal.SIG_IGN)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal ended
+        ended = number
+        ignore()
+        raise Interrupted("", number)
+
+    for number in answered:
+        signal.signal(number, end)
+    try:
+        return main(arguments)
+    except (KeyboardInterrupt, Exception):
+        if not ended:
+            raise
+        return 128 + ended  # a library made another error of it, or `main` was ending
+    finally:
+        ignore()
 
 
 def run(command: str, arguments: list[str]) -> int:

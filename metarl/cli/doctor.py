@@ -6,10 +6,17 @@ Each check is a function that returns the problem and what to do about it, or No
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 
 
-def doctor() -> int:
-    """Say what works on this machine, and how to get what does not."""
+def doctor(runs: Path = Path("runs"), clean: bool = False) -> int:
+    """Say what works on this machine, and how to get what does not.
+
+    Args:
+        runs: folder whose runs are looked through for what a crash left behind.
+        clean: remove that.
+    """
+    removed = _clean(runs) if clean else []
     checks: list[tuple[str, bool, Callable[[], str | None]]] = [
         ("packages", True, packages),
         ("simulation on all cores", True, simulation),
@@ -19,6 +26,7 @@ def doctor() -> int:
         ("links envs/ and agents/", True, links),
         ("real robots (go1-velocity, panda-lift)", False, robots),
         ("tuning (metarl tune)", False, tuning),
+        ("no leftovers of crashes (runs/)", False, lambda: crashes(runs)),
     ]
     failed = False
     for name, needed, check in checks:
@@ -30,6 +38,8 @@ def doctor() -> int:
         print(f"{'ok     ' if problem is None else 'MISSING'}  {name}")
         if problem is not None:
             print(f"         {problem}")
+    for path in removed:
+        print(f"ok       removed {path}")
     return int(failed)
 
 
@@ -116,6 +126,25 @@ def robots() -> str | None:
 def tuning() -> str | None:
     """What installs Optuna, if it is missing."""
     return "pip install 'metarl-suite[tune]'" if _absent("optuna") else None
+
+
+def crashes(runs: Path) -> str | None:
+    """What crashes left in the runs of a folder, and what removes it."""
+    from metarl.runs.leftovers import leftovers
+
+    found = [str(path) for path in leftovers(runs)]
+    if not found:
+        return None
+    return f"{', '.join(found)}. `metarl doctor --clean` removes them."
+
+
+def _clean(runs: Path) -> list[Path]:
+    from metarl.runs.leftovers import leftovers, remove
+
+    found = list(leftovers(runs))
+    for path in found:
+        remove(path)
+    return found
 
 
 def _absent(package: str) -> bool:

@@ -12,6 +12,8 @@ def evaluate(
     episodes: int = 20,
     query_episodes: int = 4,
     seed: int = 0,
+    family: str = "",
+    trust: bool = False,
 ) -> None:
     """Measure how fast a run adapts, and write RUN/evaluation.json.
 
@@ -22,6 +24,8 @@ def evaluate(
         episodes: largest budget of adaptation, in episodes.
         query_episodes: episodes a task that evaluate the deployed policy.
         seed: freezes tasks, initial states and noise.
+        family: what the run's family is now, if that moved.
+        trust: run code that the run names without asking.
     """
     import metarl
     from metarl.evaluation.protocol import budgets_up_to
@@ -37,6 +41,8 @@ def evaluate(
         budgets=budgets_up_to(episodes),
         query_episodes=query_episodes,
         seed=seed,
+        family=family,
+        trust=trust,
         progress=lambda text: print(text, flush=True),
     )
     print_evaluation(evaluation)

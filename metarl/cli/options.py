@@ -9,7 +9,7 @@ from metarl.environment.family import TaskFamily
 from metarl.environment.registry import absolute, find_family
 from metarl.errors import InputError
 from metarl.learning.agent import find_agent
-from metarl.runs.folder import agent_settings, read_config, tuples
+from metarl.runs.config import agent_settings, read_config, tuples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,8 @@ class RunOptions:
     """Folder that holds all runs."""
     checkpoint_seconds: float = 60.0
     """Time between checkpoints."""
+    trust: bool = False
+    """Run code that the run of --init names without asking."""
 
 
 def defaults(family: str, agent: str, configured: dict[str, Any]) -> RunOptions:
@@ -51,7 +53,7 @@ def defaults(family: str, agent: str, configured: dict[str, Any]) -> RunOptions:
     options = _options_class(find_family(family))
     kind = find_agent(agent)
     config = kind.Config
-    known = {field.name for field in dataclasses.fields(RunOptions)}
+    known = {field.name for field in dataclasses.fields(RunOptions)} - {"trust"}
     if configured.get("family") not in (None, family, absolute(family)):
         # Switched off for a family whose observations have one scale; not for others.
         known.discard("normalize_observations")

@@ -9,6 +9,8 @@ def resume(
     run: Positional[Path],
     steps: int | None = None,
     checkpoint_seconds: float = 60.0,
+    family: str = "",
+    trust: bool = False,
 ) -> None:
     """Go on with a run that was stopped.
 
@@ -16,9 +18,13 @@ def resume(
         run: its folder.
         steps: ask for more control steps than it was started with.
         checkpoint_seconds: time between checkpoints.
+        family: what the run's family is now, if that moved.
+        trust: run code that the run names without asking.
     """
     from metarl.runs import train
     from metarl.runs.pretrained import fetch
 
-    resumed = train.resume(fetch(run), steps, checkpoint_seconds)
+    resumed = train.resume(
+        fetch(run), steps, checkpoint_seconds, family=family, trust=trust
+    )
     print(f"Trained. Run folder: {resumed.path}")

@@ -56,6 +56,7 @@ def train(arguments: list[str]) -> int:
         family_options=options.changed(chosen.family),
         agent_config=options.changed(chosen.agent),
         init=chosen.init,
+        trust=chosen.trust,
         command=shlex.join(["metarl", "train", *arguments]),
     )
     print(f"Trained. Run folder: {run.path}")

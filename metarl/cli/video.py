@@ -20,6 +20,8 @@ def video(
     size: str = "",
     fps: int = 25,
     seed: int = 0,
+    family: str = "",
+    trust: bool = False,
 ) -> None:
     """Record a run before and after adaptation, side by side.
 
@@ -36,6 +38,8 @@ def video(
         size: width and height of each panel in pixels, such as 640x480.
         fps: frames per second.
         seed: freezes the split and the noise.
+        family: what the run's family is now, if that moved.
+        trust: run code that the run names without asking.
     """
     import metarl
     from metarl.runs.pretrained import fetch
@@ -55,6 +59,8 @@ def video(
             size=panel,
             fps=fps,
             seed=seed,
+            family=family,
+            trust=trust,
             progress=lambda done, total: progress.show(done, total, "rendering"),
         )
     print(f"Written: {path}")

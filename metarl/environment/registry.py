@@ -10,8 +10,10 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import warnings
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,6 +75,38 @@ def label(reference: str) -> str:
     return reference.rpartition(":")[2]
 
 
+def source(reference: str) -> Path | None:
+    """The file behind ``module:Class`` or ``file.py:Class``, found without running it.
+
+    None if there is none, or none that a plain import would find.
+    """
+    place = reference.rpartition(":")[0]
+    if place.endswith(".py"):
+        return Path(place).resolve() if Path(place).is_file() else None
+    spec, search, name = None, None, ""
+    try:
+        for part in place.split("."):
+            name = f"{name}.{part}".strip(".")
+            found = (finder.find_spec(name, search) for finder in sys.meta_path)
+            spec = next(filter(None, found), None)
+            if spec is None and search is None:
+                spec = PathFinder.find_spec(name, [os.getcwd()])
+            search = list(spec.submodule_search_locations or []) if spec else []
+    except (KeyError, ValueError):  # a package that is no file, or no name at all
+        return None
+    file = Path(spec.origin or "") if spec is not None else Path()
+    return file.resolve() if file.is_file() else None
+
+
+def is_loaded(reference: str) -> bool:
+    """Whether the module behind a reference runs in this process already."""
+    place = reference.rpartition(":")[0]
+    if not place.endswith(".py"):
+        return place in sys.modules
+    module = sys.modules.get(f"metarl_user.{Path(place).stem}")
+    return module is not None and module.__file__ == str(Path(place).resolve())
+
+
 def find(kind: Kind, reference: str, base: type) -> Any:
     """The class behind a registered name, ``module:Class`` or ``file.py:Class``.
 
@@ -88,8 +122,8 @@ def find(kind: Kind, reference: str, base: type) -> Any:
     target = known.get(reference, reference)
     if ":" not in target:
         raise unknown(_SINGULAR[kind], reference, known)
-    if reference not in known and not target.rpartition(":")[0].endswith(".py"):
-        _search_first(Path.cwd())  # as `python -m` has it
+    if reference not in known and not {"", os.getcwd()} & {*sys.path}:
+        sys.path.append(os.getcwd())  # last: no file there stands for an installed one
     found = _with_own_defaults(target)
     if not inspect.isclass(found):
         raise InputError(f"{reference!r} is not a class.")

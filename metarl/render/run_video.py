@@ -19,6 +19,8 @@ from metarl.tasks.defaults import own_process
 def video(
     run: Run | Path | str,
     *,
+    family: str = "",
+    trust: bool = False,
     split: str = "far",
     index: int = 0,
     after: Sequence[int] | None = None,
@@ -35,6 +37,8 @@ def video(
 
     Args:
         run: a run or its folder.
+        family: what its family is now, if that moved.
+        trust: run code that the run names without asking: see `metarl.load`.
         split: the split of the task.
         index: which task of the split.
         after: episodes of adaptation before each panel; default: none, and one round
@@ -55,17 +59,17 @@ def video(
         The mp4 file. Beside it lies a PNG with five moments of each panel.
 
     Raises:
-        InputError: for an unknown split or camera, a size out of range, or a run
-            without a whole checkpoint.
+        InputError: for an unknown split or camera, a size out of range, a run without
+            a whole checkpoint, or code that is gone or not trusted.
         RunError: if this machine cannot draw.
     """
-    run = as_run(run)
-    family, agent, _ = run.load()
+    run = as_run(run, family, trust)
+    made, agent, _ = run.load()
     if index < 0:
         raise InputError(f"Task {index} must be 0 or more.")
     if grid < 0 or (grid and growing):
         raise InputError(f"grid={grid} must be 1 or more, and goes without growing.")
-    tasks = family.tasks(split, max(grid, 1), seed, start=index)
+    tasks = made.tasks(split, max(grid, 1), seed, start=index)
     missing = run.path / "videos" / "MISSING.txt"
     try:
         require_gl()
@@ -76,7 +80,7 @@ def video(
     missing.unlink(missing_ok=True)
     about, draw = f"task {index}: {tasks[0]}", film
     name = video_name(split, index, seed)
-    recording = Recording(agent, family, tasks, seed)
+    recording = Recording(agent, made, tasks, seed)
     if grid:
         (*_, episodes) = budgets(after, [recording.episodes_per_update])
         recording.adapt(episodes)
@@ -90,9 +94,9 @@ def video(
     else:
         takes = record(recording, after)
     look: dict[str, Any] = {
-        "heading": f"{run.config.agent} on {family.name}, {split} {about}",
-        "control_period": family.control_period,
-        "camera": family.camera if camera is None else camera,
+        "heading": f"{run.config.agent} on {made.name}, {split} {about}",
+        "control_period": made.control_period,
+        "camera": made.camera if camera is None else camera,
     }
     if size is None:
         size = (320, 240) if len(takes) > 6 and not growing else (480, 360)

@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ from metarl.environment.registry import label
 from metarl.errors import InputError
 from metarl.evaluation.results import Evaluation
 from metarl.runs.checkpoint import weights_sha256
+from metarl.runs.config import read_config
 from metarl.runs.evaluate import read_evaluation
 from metarl.runs.files import read_json
-from metarl.runs.folder import read_config
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,31 @@ def read_record(folder: Path | str) -> Record:
     if not {"family", "agent"} <= config.keys():
         raise InputError(f"{folder / 'config.json'} names no family or no agent.")
     system, evaluation = folder / "system.json", folder / "evaluation.json"
-    reason = folder / "videos" / "MISSING.txt"
+    films = sorted((folder / "videos").glob("*.mp4"))
+    own = tuple(path for path in films if _is_own(path, folder))
+    for path in films:
+        if path not in own:
+            said = "is left out: it is no regular file inside the run."
+            warnings.warn(f"{path} {said}", RuntimeWarning, stacklevel=2)
+    why = folder / "videos" / "MISSING.txt"
+    no_video = why.read_text(errors="replace") if _is_own(why, folder) else ""
     return Record(
         folder,
         config,
         _read_object(system, ()) if system.exists() else {},
         _read_metrics(folder / "metrics.jsonl"),
         read_evaluation(evaluation) if evaluation.exists() else None,
-        tuple(sorted((folder / "videos").glob("*.mp4"))),
-        reason.read_text(errors="replace").strip() if reason.exists() else "",
+        own,
+        no_video.strip(),
         tuple(sorted((folder / "evaluations").glob("*.json"))),
         weights_sha256(folder / "checkpoints"),
     )
+
+
+def _is_own(path: Path, folder: Path) -> bool:
+    """Whether a file is a regular one inside a folder, and no link to another."""
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return path.is_file() and not path.is_symlink() and inside
 
 
 def names(records: Sequence[Record]) -> list[str]:
@@ -133,7 +147,7 @@ def variants(records: Sequence[Record]) -> list[str]:
         apart = [
             f"{key.rpartition('.')[2]}={own.get(key, 'default')}"
             for key in dict.fromkeys(key for other in peers for key in other)
-            if key not in ("seed", "command")
+            if key not in ("seed", "command", "family_sha256", "agent_sha256")
             and len({other.get(key) for other in peers}) > 1
         ]
         found.append(record.agent + (f" ({', '.join(apart)})" if apart else ""))

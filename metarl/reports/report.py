@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metarl.errors import InputError
+from metarl.errors import InputError, reason
 from metarl.reports import plots
 from metarl.reports.family import family_results
 from metarl.reports.numbers import DASH
@@ -47,7 +47,9 @@ def report(runs: Sequence[Run | Path | str], out: Path | str | None = None) -> P
     try:
         return write_report(paths, path)
     except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+        raise InputError(
+            f"Cannot write {path}: {reason(error)} --out FILE writes another one."
+        ) from error
 
 
 def write_report(runs: Sequence[Path | str], out: Path | str) -> Path:

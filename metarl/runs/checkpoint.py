@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from metarl.errors import InputError, RunError
+from metarl.errors import InputError, WriteError, reason
 from metarl.runs.files import plain as json_values
 from metarl.runs.files import read_json, sha256, write_json
 
@@ -29,7 +29,7 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], plain: Any) -> Pat
     """Write checkpoint ``folder/step_<step>`` and drop all but the newest.
 
     Raises:
-        RunError: if it cannot be written.
+        WriteError: if it cannot be written.
     """
     final = folder / f"step_{step}"
     if final.exists():
@@ -48,8 +48,10 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], plain: Any) -> Pat
         checksums = {"weights": weights, "state": _sha256_of(state)}
         write_json(temporary / "state.json", {**state, "sha256": checksums})
         os.replace(temporary, final)
-    except (OSError, SafetensorError) as error:
-        raise RunError(f"Cannot write checkpoint {final}: {error}.") from error
+    except OSError as error:
+        raise WriteError(f"Cannot write checkpoint {final}: {reason(error)}") from error
+    except SafetensorError as error:
+        raise WriteError(f"Cannot write checkpoint {final}: {error}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     for _, old in checkpoints(folder)[:-KEEP]:

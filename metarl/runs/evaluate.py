@@ -22,10 +22,13 @@ from metarl.evaluation import protocol
 from metarl.evaluation.results import Evaluation, RunInfo
 from metarl.runs import checkpoint
 from metarl.runs.files import read_json, write_json
-from metarl.runs.folder import Run, as_run, commit
+from metarl.runs.folder import Run, as_run
+from metarl.runs.system import commit
 
 
-def evaluate(run: Run | Path | str, **options: Any) -> Evaluation:
+def evaluate(
+    run: Run | Path | str, *, family: str = "", trust: bool = False, **options: Any
+) -> Evaluation:
     """Evaluate a run by the protocol and add the result to its evaluation.json.
 
     Splits that were evaluated before, under the same protocol and at the same
@@ -34,6 +37,8 @@ def evaluate(run: Run | Path | str, **options: Any) -> Evaluation:
 
     Args:
         run: a run or its folder.
+        family: what its family is now, if that moved.
+        trust: run code that the run names without asking: see `metarl.load`.
         options: ``splits``, ``tasks``, ``budgets``, ``query_episodes``, ``seed``,
             ``progress``: see `metarl.evaluation.protocol.evaluate`.
 
@@ -41,15 +46,15 @@ def evaluate(run: Run | Path | str, **options: Any) -> Evaluation:
         What was evaluated now, without the splits of before.
 
     Raises:
-        InputError: for an unknown split, a run without a whole checkpoint, or an
-            evaluation.json that is damaged.
+        InputError: for an unknown split, a run without a whole checkpoint, an
+            evaluation.json that is damaged, or code that is gone or not trusted.
     """
-    run = as_run(run)
-    family, agent, state = run.load()
+    run = as_run(run, family, trust)
+    made, agent, state = run.load()
     weights = checkpoint.weights_sha256(run.checkpoints)
     if (run.path / "evaluation.json").exists():
         read_evaluation(run.path / "evaluation.json")  # damaged: say so at once
-    results = protocol.evaluate(agent, family, **options)
+    results = protocol.evaluate(agent, made, **options)
     about = RunInfo(
         run.config.family,
         run.config.agent,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metarl.errors import InputError
+from metarl.errors import InputError, WriteError, reason
 
 
 @contextmanager
@@ -18,15 +18,35 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     A reader never sees half a file, and an exception leaves nothing behind. Missing
     folders are made.
+
+    Raises:
+        OSError: naming ``path``, if it cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:  # of a full disk names no file, others the temporary one
+        said = error.strerror or str(error)
+        raise OSError(error.errno, said, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append to a file. Its folder is made where it is missing.
+
+    Raises:
+        WriteError: naming the file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise WriteError(f"Cannot write {path}: {reason(error)}") from error
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -10,151 +10,26 @@ runs/<family>/<agent>/<seed>-<time>/
 
 import dataclasses
 import json
-import os
-import platform
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-import metarl
 from metarl.environment.family import TaskFamily
-from metarl.environment.registry import label, make_family
+from metarl.environment.registry import absolute, label
 from metarl.errors import InputError, RunError
-from metarl.learning.agent import Agent, find_agent
+from metarl.learning.agent import Agent
 from metarl.runs import checkpoint
-from metarl.runs.files import read_json, replacing, write_json
+from metarl.runs.config import FORMAT, RunConfig, read_config
+from metarl.runs.files import replacing, write_json
+from metarl.runs.moved import locate, warn_if_changed
+from metarl.runs.system import system
+from metarl.runs.trust import require
 from metarl.tasks.defaults import own_process
-
-FORMAT = "metarl-run/2"
-"""Of config.json."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """Everything that a run follows from."""
-
-    family: str
-    """Registered name, ``module:Class`` or ``file.py:Class``."""
-    agent: str
-    """Registered name, ``module:Class`` or ``file.py:Class``."""
-    seed: int = 0
-    """Seed of initial parameters, tasks and exploration."""
-    steps: int = 2_000_000
-    """Control steps to train for; the iteration that passes it is the last."""
-    train_tasks: int = 0
-    """Train on so many distinct tasks; 0 draws new ones for ever."""
-    drift: float = 0.0
-    """Probability, at each control step, that a train task's parameters change."""
-    normalize_observations: bool = False
-    """Tell the agent normalized observations; a run that does not say is without."""
-    family_options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Arguments of the family."""
-    agent_config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of the agent's config; those that are missing have their defaults.
-
-    A run that was trained holds all of them.
-    """
-    init: str = ""
-    """Folder of the run whose policy it starts from, if any."""
-    command: str = ""
-    """The command that started the run."""
-
-    @own_process()
-    def build(self) -> tuple[TaskFamily, Agent]:
-        """The family and an untrained agent.
-
-        Raises:
-            InputError: for an unknown name or a wrong option.
-        """
-        family = make_family(self.family, **tuples(self.family_options))
-        agent_class = find_agent(self.agent)
-        settings = agent_settings(agent_class, self.agent_config)
-        try:
-            config = agent_class.Config(**settings)
-        except TypeError as error:
-            raise InputError(f"Agent {self.agent!r}: {error}.") from error
-        agent = agent_class(family, config, self.seed)
-        agent.normalizer.enabled = self.normalize_observations
-        return family, agent
-
-
-def tuples(config: dict[str, Any]) -> dict[str, Any]:
-    """JSON lists as the tuples that frozen configs hold."""
-
-    def kept(value: Any) -> Any:
-        return tuple(map(kept, value)) if isinstance(value, list | tuple) else value
-
-    return {name: kept(value) for name, value in config.items()}
-
-
-def refuse_lost(settings: Mapping[str, Any]) -> None:
-    """Refuse settings that config.json could not give back.
-
-    Raises:
-        InputError: naming the setting and its value.
-    """
-    for name, value in settings.items():
-        try:
-            again = json.loads(json.dumps(value, allow_nan=False))
-            lost = tuples({name: again}) != tuples({name: value})
-        except (TypeError, ValueError):
-            lost = True
-        if lost:
-            raise InputError(
-                f"{name}={value!r} cannot be kept in a run's config.json: give text, "
-                "a finite number, True, False, None or a list of them."
-            )
-
-
-def read_config(path: Path | str) -> dict[str, Any]:
-    """What a config.json holds, in the names of this version.
-
-    The first format, of metarl 0.1, does not name itself and has an earlier name.
-
-    Raises:
-        InputError: if it is missing, truncated, no config or of a later format.
-    """
-    plain = read_json(path)
-    if not isinstance(plain, dict):
-        raise InputError(f"{path} is not a config of metarl.")
-    kind = plain.pop("format", FORMAT)
-    if kind != FORMAT:
-        raise InputError(f"{path}: this metarl reads {FORMAT!r}, not {kind!r}.")
-    if "normalise" in plain:
-        plain["normalize_observations"] = plain.pop("normalise")
-    return plain
-
-
-def agent_settings(agent: type[Agent], plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of an agent's config from JSON, as this version has them.
-
-    Fields that it no longer has are left out. A config that lacks nothing but fields
-    that came later is of an earlier run, and gets their values of then.
-
-    Raises:
-        InputError: for one of these whose value no longer holds.
-    """
-    settings = tuples(dict(plain))
-    for name, only in agent.retired_settings.items():
-        if settings.pop(name, only) != only:
-            raise InputError(
-                f"{agent.__name__}: {name}={plain[name]!r} is no longer there; it is "
-                f"{only!r} now."
-            )
-    if earlier := agent.earlier_settings:
-        names = {field.name for field in dataclasses.fields(agent.Config)}
-        if names == settings.keys() | earlier.keys():
-            settings = {**earlier, **settings}
-    return settings
 
 
 class Run:
@@ -162,13 +37,20 @@ class Run:
 
     Args:
         path: the folder.
+        family: what its family is now, if that moved: a registered name,
+            ``module:Class`` or ``file.py:Class``.
+        trust: run code that it names without asking; see `metarl.runs.trust`.
 
     Raises:
         InputError: if it is no run folder.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(
+        self, path: Path | str, *, family: str = "", trust: bool = False
+    ) -> None:
         self.path = Path(path)
+        self.family = absolute(family)
+        self.trust = trust
         if not (self.path / "config.json").is_file():
             raise InputError(
                 f"{self.path} is not a run folder: it has no config.json. "
@@ -258,11 +140,30 @@ class Run:
         return self.path / "checkpoints"
 
     @own_process()
+    def build(self) -> tuple[TaskFamily, Agent]:
+        """The family and an untrained agent, of code that is trusted.
+
+        Raises:
+            InputError: for code that is gone or not trusted, or a wrong option.
+        """
+        config = self.config
+        agent = locate(self.path, "agents", config.agent, config.agent_sha256)
+        require(self.path, "agents", agent, self.trust)
+        if self.family:  # given in person
+            family = self.family
+            warn_if_changed(self.path, "families", family, config.family_sha256)
+        else:
+            family = locate(self.path, "families", config.family, config.family_sha256)
+            require(self.path, "families", family, self.trust)
+        return dataclasses.replace(config, family=family, agent=agent).build()
+
+    @own_process()
     def load(self) -> tuple[TaskFamily, Agent, dict[str, Any]]:
         """The family, the agent at its newest checkpoint, and the run's state there.
 
         Raises:
-            InputError: if there is no checkpoint, or it is damaged or foreign.
+            InputError: if there is no checkpoint, or it is damaged or foreign, and
+                what `build` raises.
         """
         found = checkpoint.checkpoints(self.checkpoints)
         if not found:
@@ -271,7 +172,7 @@ class Run:
                 f"`metarl resume {self.path}`."
             )
         tensors, plain = checkpoint.load(found[-1][1])
-        family, agent = self.config.build()
+        family, agent = self.build()
         if plain.get("agent_name") != agent.name:
             raise InputError(
                 f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
@@ -322,22 +223,39 @@ def _kind(tensor: Tensor) -> str:
 
 def _write_config(folder: Path, config: RunConfig) -> None:
     plain = {"format": FORMAT, **dataclasses.asdict(config)}
+    for optional in ("family_sha256", "agent_sha256"):
+        if not plain[optional]:
+            del plain[optional]
     write_json(folder / "config.json", plain)
 
 
-def as_run(run: Run | Path | str) -> Run:
-    """A run, given as such or by its folder."""
-    return run if isinstance(run, Run) else Run(run)
+def as_run(run: Run | Path | str, family: str = "", trust: bool = False) -> Run:
+    """A run, given as such or by its folder; see `Run` for the rest."""
+    if not isinstance(run, Run):
+        return Run(run, family=family, trust=trust)
+    if family or trust:
+        return Run(run.path, family=family or run.family, trust=trust or run.trust)
+    return run
 
 
-def load(run: Run | Path | str) -> tuple[TaskFamily, Agent]:
+def load(
+    run: Run | Path | str, *, family: str = "", trust: bool = False
+) -> tuple[TaskFamily, Agent]:
     """The family of a run, and its agent as trained so far.
 
+    Args:
+        run: a run or its folder.
+        family: what its family is now, if that moved: a registered name,
+            ``module:Class`` or ``file.py:Class``.
+        trust: run code that the run names without asking. Code that you trained with
+            on this machine needs no question.
+
     Raises:
-        InputError: if it is no run, or has no whole checkpoint.
+        InputError: if it is no run, or has no whole checkpoint, or names code that is
+            gone or not trusted.
     """
-    family, agent, _ = as_run(run).load()
-    return family, agent
+    made, agent, _ = as_run(run, family, trust).load()
+    return made, agent
 
 
 def video_name(split: str, index: int, seed: int) -> str:
@@ -351,49 +269,17 @@ def find_run(config: RunConfig, out: Path | str) -> Run | None:
     The command is not compared: it may name other seeds of the same experiment.
     """
 
-    def essence(config: RunConfig) -> str:
+    def essence(config: RunConfig, earlier: bool) -> str:
         plain = dataclasses.replace(config, command="", steps=0)
+        if earlier:  # its files were not recorded
+            plain = dataclasses.replace(plain, family_sha256="", agent_sha256="")
         return json.dumps(dataclasses.asdict(plain), sort_keys=True)
 
     family, agent = label(config.family), label(config.agent)
     for path in sorted(Path(out).glob(f"{family}/{agent}/*/config.json"), reverse=True):
         run = Run(path.parent)
-        if essence(run.config) == essence(config) and run.config.steps <= config.steps:
+        earlier = not (run.config.family_sha256 or run.config.agent_sha256)
+        same = essence(run.config, earlier) == essence(config, earlier)
+        if same and run.config.steps <= config.steps:
             return run
     return None
-
-
-def system() -> dict[str, Any]:
-    """Versions, commit and machine, for a run's record."""
-    packages = ("torch", "mujoco", "gymnasium", "numpy", "stable-baselines3")
-    return {
-        "metarl": metarl.__version__,
-        "commit": commit(),
-        "python": sys.version.split()[0],
-        **{name: metadata.version(name) for name in packages},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def commit() -> str | None:
-    """The git commit of metarl's source, marked when it was changed, if any."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(metarl.__file__).parent), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", metarl.__file__)  # or it is another's
-        source = [":/*.py", ":/*.xml", ":/*.toml", ":/*.txt"]  # results are none
-        changed = git("status", "--porcelain", "--untracked=no", "--", *source)
-        dirty = "+changes" if changed else ""
-        return git("rev-parse", "--short=12", "HEAD") + dirty
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from metarl.environment.registry import label
-from metarl.runs.folder import RunConfig
+from metarl.runs.config import RunConfig
 
 PLAIN_SECONDS = 10.0
 """Time between lines when the output is not a terminal."""

@@ -6,32 +6,28 @@ resume(run.path)          # goes on where it stopped, or does nothing
 
 import dataclasses
 import json
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
-from metarl.environment.registry import absolute
-from metarl.errors import DivergedError, InputError
+from metarl.environment.registry import absolute, source
+from metarl.errors import DivergedError, InputError, Interrupted, RunError, WriteError
 from metarl.learning.agent import Agent
 from metarl.learning.sampler import Sampler
 from metarl.runs import checkpoint
-from metarl.runs.files import plain
-from metarl.runs.folder import Run, RunConfig, find_run, refuse_lost
+from metarl.runs.board import Board
+from metarl.runs.config import RunConfig, refuse_lost
+from metarl.runs.files import append, plain
+from metarl.runs.folder import Run, find_run
+from metarl.runs.moved import fingerprint
 from metarl.runs.progress import Progress
+from metarl.runs.stopping import Stop
+from metarl.runs.trust import record
 from metarl.simulation.engine import WARNINGS
 from metarl.tasks.defaults import own_process
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped by Ctrl-C after a checkpoint. Says how to go on."""
 
 
 @own_process()
@@ -52,6 +48,7 @@ def train(
     reuse: bool = False,
     checkpoint_seconds: float = 60.0,
     quiet: bool = False,
+    trust: bool = False,
 ) -> Run:
     """Meta-train an agent on a family.
 
@@ -75,6 +72,8 @@ def train(
         reuse: if ``out`` holds this run or its beginning, go on with it.
         checkpoint_seconds: time between checkpoints.
         quiet: print nothing.
+        trust: run code that the run ``init`` names without asking. Family and agent,
+            given here, are trusted, also later.
 
     Returns:
         The finished run.
@@ -82,7 +81,7 @@ def train(
     Raises:
         InputError: for an unknown name, a wrong option or a folder that cannot be
             written.
-        Interrupted: after Ctrl-C; the run can be resumed.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
     _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
     if not 0 <= drift < 1:
@@ -107,6 +106,8 @@ def train(
         config,
         family=absolute(family),  # it can then be found from any folder
         agent=absolute(agent),
+        family_sha256=fingerprint("families", family),
+        agent_sha256=fingerprint("agents", agent),
         normalize_observations=normalize_observations
         and world.normalize_observations
         and not built.normalizes,
@@ -114,12 +115,16 @@ def train(
         agent_config=dataclasses.asdict(built.config),
     )
     built.normalizer.enabled = config.normalize_observations
-    _warm_start(config, built, _sampler(config, built))
+    _warm_start(config, built, _sampler(config, built), trust)
     if reuse and (found := find_run(config, out)):
         return resume(found.path, steps, checkpoint_seconds, quiet)
     run = Run.create(config, out)
-    with run.locked():
-        _loop(run, *_fresh(run), checkpoint_seconds, quiet)
+    run.trust = trust
+    for reference in (config.family_sha256 and family, config.agent_sha256 and agent):
+        if file := source(reference):
+            record(file, run.path)
+    with run.locked(), _resumable(run), Stop(run.path) as stop:
+        _loop(run, *_fresh(run), stop, checkpoint_seconds, quiet)
     return run
 
 
@@ -129,6 +134,9 @@ def resume(
     steps: int | None = None,
     checkpoint_seconds: float = 60.0,
     quiet: bool = False,
+    *,
+    family: str = "",
+    trust: bool = False,
 ) -> Run:
     """Go on with a run from its newest checkpoint, to the bits of an unbroken one.
 
@@ -137,14 +145,17 @@ def resume(
         steps: ask for more control steps than the run was started with.
         checkpoint_seconds: time between checkpoints.
         quiet: print nothing.
+        family: what the run's family is now, if that moved.
+        trust: run code that the run names without asking: see `metarl.load`.
 
     Raises:
-        InputError: if it is no run, or its checkpoint is damaged or foreign.
+        InputError: if it is no run, its checkpoint is damaged or foreign, or its code
+            is gone or not trusted.
         RunError: if another process is training it.
     """
     _refuse_nonsense(checkpoint_seconds, steps=steps or 0)
-    run = Run(path)
-    with run.locked():
+    run = Run(path, family=family, trust=trust)
+    with run.locked(), _resumable(run), Stop(run.path) as stop:
         if steps is not None and steps != run.config.steps:
             run.extend(steps)
         if not checkpoint.checkpoints(run.checkpoints):
@@ -153,8 +164,17 @@ def resume(
             _, agent, state = run.load()
             sampler = _sampler(run.config, agent)
             sampler.load_state(state["sampler"])
-        _loop(run, agent, sampler, checkpoint_seconds, quiet)
+        _loop(run, agent, sampler, stop, checkpoint_seconds, quiet)
     return run
+
+
+@contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Say how to go on after a file could not be written."""
+    try:
+        yield
+    except WriteError as error:
+        raise RunError(f"{error} Go on with: metarl resume {run.path}") from error
 
 
 def _refuse_nonsense(checkpoint_seconds: float, **counts: int) -> None:
@@ -177,56 +197,57 @@ def _sampler(config: RunConfig, agent: Agent) -> Sampler:
 
 
 def _fresh(run: Run) -> tuple[Agent, Sampler]:
-    _, agent = run.config.build()
+    _, agent = run.build()
     sampler = _sampler(run.config, agent)
-    _warm_start(run.config, agent, sampler)
+    _warm_start(run.config, agent, sampler, run.trust)
     return agent, sampler
 
 
-def _warm_start(config: RunConfig, agent: Agent, sampler: Sampler) -> None:
+def _warm_start(config: RunConfig, agent: Agent, sampler: Sampler, trust: bool) -> None:
     """Let an agent start from another run's policy, at the cost of that run."""
     if not config.init:
         return
-    source = Run(config.init)
-    family, trained, state = source.load()
-    if absolute(source.config.family) != config.family or (
-        family.options != agent.family.options
-    ):
+    source_run = Run(config.init, trust=trust)
+    before = source_run.config
+    same = absolute(before.family) == config.family
+    if same or (before.family_sha256 and before.family_sha256 == config.family_sha256):
+        source_run.family = config.family  # where it is now
+    family, trained, state = source_run.load()
+    if not source_run.family or family.options != agent.family.options:
         raise InputError(
-            f"--init {source.path} was trained on {source.config.family} "
-            f"{source.config.family_options or ''}, not on the same family."
+            f"--init {source_run.path} was trained on {before.family} "
+            f"{before.family_options or ''}, not on the same family."
         )
     agent.warm_start(trained)
     sampler.control_steps = state["sampler"]["control_steps"]
     if sampler.control_steps >= config.steps:
         raise InputError(
-            f"--init {source.path} took {sampler.control_steps:,} control steps, which "
-            f"count: --steps {config.steps} leaves none to train."
+            f"--init {source_run.path} took {sampler.control_steps:,} control steps, "
+            f"which count: --steps {config.steps} leaves none to train."
         )
 
 
 def _loop(
-    run: Run, agent: Agent, sampler: Sampler, checkpoint_seconds: float, quiet: bool
+    run: Run,
+    agent: Agent,
+    sampler: Sampler,
+    stop: Stop,
+    checkpoint_seconds: float,
+    quiet: bool,
 ) -> None:
     """Iterate until the steps are spent."""
     run.cut_metrics(sampler.iteration)
+    # Hides what was written after the checkpoint, but not at it.
+    board = Board(run.path / "tensorboard", sampler.control_steps + 1)
     saved = time.monotonic()
     warned: set[str] = set()
-    with (
-        _stopping() as stopped,
-        open(run.path / "metrics.jsonl", "a") as metrics_file,
-        SummaryWriter(
-            # Hides what was written after the checkpoint, but not at it.
-            str(run.path / "tensorboard"),
-            purge_step=sampler.control_steps + 1,
-        ) as board,
-        Progress(run.config, quiet) as progress,
-    ):
+    with Progress(run.config, quiet) as progress:
         progress.start(sampler.control_steps)
         while agent.trains and sampler.control_steps < run.config.steps:
             began, sampled = time.perf_counter(), sampler.seconds
             computed = time.process_time()
-            metrics = agent.train_step(sampler)
+            with stop.iteration():
+                metrics = agent.train_step(sampler)
             wall = time.perf_counter() - began
             sampling = sampler.seconds - sampled
             row = {
@@ -248,21 +269,22 @@ def _loop(
                 warnings.warn(said, RuntimeWarning, stacklevel=2)
             warned |= sampler.warnings.keys()
             sampler.iteration += 1
-            metrics_file.write(json.dumps(plain(row)) + "\n")
-            metrics_file.flush()
-            for name, value in row.items():
-                board.add_scalar(name, value, sampler.control_steps)
+            line = json.dumps(plain(row)) + "\n"
+            append(run.path / "metrics.jsonl", line.encode())
+            board.add(sampler.control_steps, row)
             progress.update(row)
-            if stopped():
-                _save(run, agent, sampler)
-                raise Interrupted(
-                    f"Stopped at {sampler.control_steps:,} control steps. "
-                    f"Go on with: metarl resume {run.path}"
-                )
+            if stop.number:
+                break
             if time.monotonic() - saved > checkpoint_seconds:
                 _save(run, agent, sampler)
                 saved = time.monotonic()
     _save(run, agent, sampler)
+    if stop.number:
+        raise Interrupted(
+            f"Stopped at {sampler.control_steps:,} control steps. "
+            f"Go on with: metarl resume {run.path}",
+            stop.number,
+        )
 
 
 def _warn_if_not_normalized(agent: Agent) -> None:
@@ -297,29 +319,3 @@ def _save(run: Run, agent: Agent, sampler: Sampler) -> None:
             "sampler": sampler.state(),
         },
     )
-
-
-@contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C was pressed.
-
-    The first one lets the iteration finish, so that the checkpoint is whole; a second
-    one stops at once, and the newest checkpoint stands.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals belong to the main thread
-        return
-    pressed = False
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

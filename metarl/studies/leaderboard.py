@@ -25,7 +25,8 @@ from metarl.environment.registry import names
 from metarl.errors import InputError, RunError
 from metarl.evaluation.protocol import BUDGETS, evaluate
 from metarl.learning.agent import Agent, find_agent
-from metarl.runs.folder import Run, commit
+from metarl.runs.folder import Run
+from metarl.runs.system import commit
 from metarl.studies.cells import (
     REFERENCES,
     TUNED,

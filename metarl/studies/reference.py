@@ -34,7 +34,7 @@ from metarl.learning.agent import find_agent
 from metarl.render.renderer import Renderer
 from metarl.reports.tables import markdown_table, ranges
 from metarl.runs.files import read_json, replacing, write_json
-from metarl.runs.folder import commit
+from metarl.runs.system import commit
 from metarl.studies.command import command_line
 from metarl.studies.headroom import Found
 

@@ -19,7 +19,8 @@ from metarl.render.video import EpisodeRecording, film, strip
 from metarl.reports.report import report
 from metarl.reports.tables import markdown_table
 from metarl.runs.files import replacing
-from metarl.runs.folder import Run, commit
+from metarl.runs.folder import Run
+from metarl.runs.system import commit
 from metarl.studies.command import command_line
 from metarl.tasks.randomness import key
 from metarl.tasks.task import Task

@@ -24,7 +24,7 @@ from metarl.errors import DivergedError, InputError
 from metarl.evaluation.statistics import area_under_curve, interval
 from metarl.learning.agent import find_agent
 from metarl.runs.files import write_json
-from metarl.runs.folder import commit
+from metarl.runs.system import commit
 from metarl.studies.command import command_line
 from metarl.tasks.randomness import key
 

@@ -26,7 +26,7 @@ from metarl.learning.networks import leaves, named, stack
 from metarl.learning.policy_gradient import Batch, policy_gradient
 from metarl.learning.proximal import proximal_loss
 from metarl.learning.sampler import Sampler
-from metarl.runs.folder import RunConfig
+from metarl.runs.config import RunConfig
 
 EPISODES = 4
 HORIZON = STEPS // EPISODES

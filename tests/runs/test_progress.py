@@ -3,7 +3,7 @@
 import re
 
 from metarl.runs import progress
-from metarl.runs.folder import RunConfig
+from metarl.runs.config import RunConfig
 from metarl.runs.progress import Progress, ProgressDisplay
 
 

@@ -15,7 +15,9 @@ import metarl
 from metarl.errors import DivergedError, InputError, RunError
 from metarl.runs import checkpoint, files
 from metarl.runs import train as training
-from metarl.runs.folder import Run, RunConfig, commit, find_run
+from metarl.runs.config import RunConfig
+from metarl.runs.folder import Run, find_run
+from metarl.runs.system import commit
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor(3)}
 TINY = {"tasks": 2, "episodes": 2, "hidden": (4,)}

@@ -778,7 +778,7 @@ def test_a_torch_generator_belongs_to_its_purpose():
 
 @pytest.fixture(scope="module")
 def point():
-    from metarl.runs.folder import make_family
+    from metarl.environment.registry import make_family
 
     return make_family("point-goal")
 
