@@ -3,6 +3,7 @@
 runs/<family>/<agent>/<seed>-<time>/
     config.json          written before anything is built
     system.json          versions, commit, machine
+    robot.json           what a robot must know of the family
     metrics.jsonl        a line per meta-iteration
     lock                 only while a process trains it
     tensorboard/  checkpoints/  evaluation.json  videos/  report.html
@@ -73,6 +74,14 @@ class RunConfig:
             InputError: for an unknown name or a wrong option.
         """
         family = make_family(self.family, **self.family_options)
+        return family, self.build_agent(family)
+
+    def build_agent(self, family: TaskFamily) -> Agent:
+        """An untrained agent.
+
+        Raises:
+            InputError: for an unknown name or a wrong option.
+        """
         agent_class = find_agent(self.agent)
         settings = agent_settings(agent_class, self.agent_config)
         try:
@@ -81,7 +90,7 @@ class RunConfig:
             raise InputError(f"Agent {self.agent!r}: {error}.") from error
         agent = agent_class(family, config, self.seed)
         agent.normalizer.enabled = self.normalize_observations
-        return family, agent
+        return agent
 
 
 def tuples(config: dict[str, Any]) -> dict[str, Any]:
@@ -240,17 +249,31 @@ class Run:
         Raises:
             InputError: if there is no checkpoint, or it is damaged or foreign.
         """
+        family = make_family(self.config.family, **self.config.family_options)
+        agent, plain = self.load_agent(family)
+        return family, agent, plain
+
+    def load_agent(self, family: TaskFamily) -> tuple[Agent, dict[str, Any]]:
+        """The agent at its newest checkpoint, and the run's state there.
+
+        Args:
+            family: what the agent learns on, or what a robot says in its place.
+
+        Raises:
+            InputError: if there is no checkpoint, or it is damaged or foreign.
+        """
         found = checkpoint.checkpoints(self.checkpoints)
         if not found:
             raise InputError(
                 f"{self.path} has no checkpoint yet. Train it with "
                 f"`metarl resume {self.path}`."
             )
-        tensors, plain = checkpoint.load(found[-1][1])
-        family, agent = self.config.build()
+        newest = found[-1][1]
+        tensors, plain = checkpoint.load(newest)
+        agent = self.config.build_agent(family)
         if plain.get("agent_name") != agent.name:
             raise InputError(
-                f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
+                f"Checkpoint {newest} is of a {plain.get('agent_name')}, "
                 f"not of a {agent.name}."
             )
         tensors = agent.from_earlier(tensors)
@@ -258,16 +281,16 @@ class Run:
             if name not in tensors or tensors[name].shape != own.shape:
                 held = tuple(tensors[name].shape) if name in tensors else "missing"
                 raise InputError(
-                    f"Checkpoint {found[-1][1]} does not fit this agent: {name} is "
+                    f"Checkpoint {newest} does not fit this agent: {name} is "
                     f"{held}, not {tuple(own.shape)}."
                 )
         try:
             agent.load(tensors, plain["agent"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(
-                f"Checkpoint {found[-1][1]} does not fit this agent: {error}."
+                f"Checkpoint {newest} does not fit this agent: {error}."
             ) from error
-        return family, agent, plain
+        return agent, plain
 
     def metrics(self) -> list[dict[str, Any]]:
         """A dictionary per meta-iteration; a line cut by a crash is left out."""
@@ -298,16 +321,6 @@ def _write_config(folder: Path, config: RunConfig) -> None:
 def as_run(run: Run | Path | str) -> Run:
     """A run, given as such or by its folder."""
     return run if isinstance(run, Run) else Run(run)
-
-
-def load(run: Run | Path | str) -> tuple[TaskFamily, Agent]:
-    """The family of a run, and its agent as trained so far.
-
-    Raises:
-        InputError: if it is no run, or has no whole checkpoint.
-    """
-    family, agent, _ = as_run(run).load()
-    return family, agent
 
 
 def video_name(split: str, index: int, seed: int) -> str:

@@ -26,6 +26,7 @@ from metarl.runs import checkpoint
 from metarl.runs.files import plain
 from metarl.runs.folder import Run, RunConfig, find_run
 from metarl.runs.progress import Progress
+from metarl.runs.robot import write_robot
 
 
 class Interrupted(KeyboardInterrupt):
@@ -205,6 +206,7 @@ def _loop(
 ) -> None:
     """Iterate until the steps are spent."""
     run.cut_metrics(sampler.iteration)
+    write_robot(run.path, agent.family)
     saved = time.monotonic()
     with (
         _stopping() as stopped,
