@@ -101,8 +101,7 @@ class Adapter:
     @property
     def over(self) -> bool:
         """Whether the present episode is over: it terminated, or its time is up."""
-        done = self._round.episodes.terminated[0, self._round.index]
-        return bool(done) or self._round.step >= self.robot.horizon
+        return self._round.terminated or self._round.step >= self.robot.horizon
 
     @property
     def adapting(self) -> bool:
@@ -112,7 +111,7 @@ class Adapter:
     @property
     def round_size(self) -> int:
         """Episodes after which it learns or, if it does not adapt, 1."""
-        return len(self._round.held)
+        return len(self._round.asked)
 
     @torch.no_grad()
     def act(self, observation: ArrayLike) -> NDArray[np.float32]:
@@ -143,12 +142,11 @@ class Adapter:
         else:
             now.episodes.observation[0, index, step] = seen
             action = self._policy.act(now.time_step(index, step))[0, index]
-            if not action.isfinite().all():
+            if not np.isfinite(action.numpy()).all():
                 raise RunError("The policy's action is NaN or infinite.")
         now.episodes.action[0, index, step] = action
         now.asked[index] = step + 1
-        clipped: NDArray[np.float32] = action.clamp(-1.0, 1.0).numpy().copy()
-        return clipped
+        return np.minimum(np.maximum(action.numpy(), -1.0), 1.0)
 
     def observe(self, reward: float, done: bool = False) -> None:
         """What followed the last action.
@@ -173,7 +171,7 @@ class Adapter:
             reward = float(rewards[step - 1]) if step else 0.0
         rewards[step] = reward
         now.episodes.mask[0, index, step] = 1.0
-        now.episodes.terminated[0, index] = bool(done)
+        now.terminated = bool(done)
         now.step += 1
 
     def end_episode(self, observation: ArrayLike | None = None) -> Attempt:
@@ -192,7 +190,7 @@ class Adapter:
         now, index = self._round, self._round.index
         if not now.step:
             raise InputError("An episode needs at least one act() and observe().")
-        final = now.episodes.observation[0, index, int(now.asked[index]) - 1]
+        final = now.episodes.observation[0, index, now.asked[index] - 1]
         if observation is not None:
             seen, wrong = self._checked(observation)
             if wrong and self.on_bad == "raise":
@@ -264,7 +262,7 @@ class Adapter:
             "seed": self.seed,
             "budget": self.budget,
             "adapting": self.adapting,
-            "rounds": [[len(each.held), each.index, each.step] for each in rounds],
+            "rounds": [[len(each.asked), each.index, each.step] for each in rounds],
             "curve": self.curve,
         }
         saves = checkpoint.checkpoints(folder)
@@ -358,18 +356,19 @@ class Adapter:
         size = self.robot.observation_size
         try:
             with np.errstate(over="ignore"):
-                seen = torch.from_numpy(np.array(observation, np.float32))
+                seen = np.array(observation, np.float32)
         except (TypeError, ValueError):
             return torch.empty(0), f"The observation is not {size} numbers."
         if seen.shape != (size,):
-            return seen, (
-                f"The observation has shape {tuple(seen.shape)} instead of ({size},)."
+            return torch.empty(0), (
+                f"The observation has shape {seen.shape} instead of ({size},)."
             )
-        if bool(seen.sum().isfinite()) or bool(seen.isfinite().all()):
-            return seen, ""
-        bad = (~seen.isfinite()).nonzero()[:, 0].tolist()
+        finite = np.isfinite(seen)
+        if finite.all():
+            return torch.from_numpy(seen), ""
+        bad = np.flatnonzero(~finite).tolist()
         named = ", ".join(f"{self.robot.observation_name(i)}: {seen[i]}" for i in bad)
-        return seen, f"Not finite in the observation, component {named}."
+        return torch.empty(0), f"Not finite in the observation, component {named}."
 
     def _refuse_unless_held(self, wrong: str) -> None:
         """Refuse a bad observation, unless the last action may be repeated."""

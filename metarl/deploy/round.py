@@ -32,28 +32,30 @@ class Round:
     held: Tensor
     """Steps in which the last action was repeated, (k, time) bool. The policy did not
     act in them."""
-    asked: Tensor
-    """Actions that were asked for in each episode, (k,) int64."""
+    asked: list[int]
+    """Actions that were asked for in each episode."""
     noise: Tensor
     """To explore with, (time, 1, k, action_size)."""
     index: int = 0
     """Of the present episode; k after the last one."""
     step: int = 0
     """Control steps of the present episode that are over."""
+    terminated: bool = False
+    """Whether the present episode terminated."""
 
     @property
     def acting(self) -> bool:
         """Whether an action was given whose reward is not known yet."""
-        return not self.full and bool(self.asked[self.index] > self.step)
+        return not self.full and self.asked[self.index] > self.step
 
     @property
     def full(self) -> bool:
         """Whether all episodes are over."""
-        return self.index == self.held.shape[0]
+        return self.index == len(self.asked)
 
     def time_step(self, index: int, step: int) -> TimeStep:
         """What the policy reads in a step of an episode; the other copies wait."""
-        copies = self.held.shape[0]
+        copies = len(self.asked)
         observation = torch.zeros(1, copies, self.episodes.observation.shape[-1])
         observation[0, index] = self.episodes.observation[0, index, step]
         reward = torch.zeros(1, copies)
@@ -67,7 +69,7 @@ class Round:
     @torch.no_grad()
     def replay(self, policy: Policy) -> None:
         """Let a policy act in all steps again, for what it keeps of them."""
-        for index, asked in enumerate(self.asked.tolist()):
+        for index, asked in enumerate(self.asked):
             for step in range(asked):
                 if not self.held[index, step]:
                     policy.act(self.time_step(index, step))
@@ -78,7 +80,8 @@ class Round:
         assert episodes.final_observation is not None
         episodes.final_observation[0, self.index] = final
         episodes.length[0, self.index] = self.step
-        self.index, self.step = self.index + 1, 0
+        episodes.terminated[0, self.index] = self.terminated
+        self.index, self.step, self.terminated = self.index + 1, 0, False
 
     def finished(self) -> Episodes:
         """The episodes that are over, (1, index, ...)."""
@@ -91,10 +94,14 @@ class Round:
 
     def tensors(self) -> dict[str, Tensor]:
         """What happened, for a file: the episodes so far, the present one included."""
-        used = min(self.index + 1, self.held.shape[0])
+        used = min(self.index + 1, len(self.asked))
         return {
             name: getattr(self.episodes, name)[:, :used].clone() for name in _RECORDED
-        } | {"held": self.held[:used].clone(), "asked": self.asked[:used].clone()}
+        } | {
+            "held": self.held[:used].clone(),
+            "asked": torch.tensor(self.asked[:used]),
+            "over": torch.tensor(self.terminated),
+        }
 
     def load(self, tensors: dict[str, Tensor], index: int, step: int) -> None:
         """Take over what `tensors` returned.
@@ -105,7 +112,9 @@ class Round:
         used = tensors["held"].shape[0]
         for name in _RECORDED:
             getattr(self.episodes, name)[:, :used] = tensors[name]
-        self.held[:used], self.asked[:used] = tensors["held"], tensors["asked"]
+        self.held[:used] = tensors["held"]
+        self.asked[:used] = tensors["asked"].tolist()
+        self.terminated = bool(tensors["over"])
         self.index, self.step = index, step
 
 
@@ -135,6 +144,6 @@ def empty_round(robot: Robot, copies: int, seed: int, first: int = 0) -> Round:
             final_observation=torch.zeros(*grid, observation_size),
         ),
         held=torch.zeros(copies, horizon, dtype=torch.bool),
-        asked=torch.zeros(copies, dtype=torch.int64),
+        asked=[0] * copies,
         noise=exploration_noise(seed, *ids, horizon, action_size),
     )

@@ -203,6 +203,7 @@ def test_calls_out_of_order_are_refused_in_words(adapter):
     with pytest.raises(InputError, match="over after 1 control steps"):
         adapter.act([0.0, 0.0])
     adapter.end_episode()
+    assert adapter._round.episodes.terminated[0].tolist() == [True, False, False, False]
     with pytest.raises(InputError, match="episodes=-1"):
         adapter.extend(-1)
 
@@ -215,6 +216,7 @@ def test_an_episode_ends_at_the_horizon(adapter):
     assert adapter.over
     with pytest.raises(InputError, match="over after 12 control steps"):
         adapter.act([0.0, 0.0])
+    adapter.end_episode()
     assert not adapter._round.episodes.terminated.any()
 
 
