@@ -21,6 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # what a name is, for type checkers and editors
     from typing import Any
 
+    from metarl.deploy.adapter import Adapter as Adapter
+    from metarl.deploy.load import (
+        adapter as adapter,
+    )
+    from metarl.deploy.load import (
+        load as load,
+    )
     from metarl.environment.environment import Environment as Environment
     from metarl.environment.family import TaskFamily as TaskFamily
     from metarl.environment.gymnasium import make_vec as make_vec
@@ -43,12 +50,7 @@ if TYPE_CHECKING:  # what a name is, for type checkers and editors
     from metarl.reports.compare import compare as compare
     from metarl.reports.report import report as report
     from metarl.runs.evaluate import evaluate as evaluate
-    from metarl.runs.folder import (
-        Run as Run,
-    )
-    from metarl.runs.folder import (
-        load as load,
-    )
+    from metarl.runs.folder import Run as Run
     from metarl.runs.train import (
         resume as resume,
     )
@@ -81,6 +83,7 @@ if TYPE_CHECKING:  # what a name is, for type checkers and editors
 __version__ = "0.2.0"
 
 _HOMES = {
+    "Adapter": "metarl.deploy.adapter",
     "Agent": "metarl.learning.agent",
     "Choice": "metarl.tasks.parameter",
     "DeadActuator": "metarl.simulation.perturbations",
@@ -97,9 +100,10 @@ _HOMES = {
     "StableBaselinesEnv": "metarl.environment.sb3",
     "Task": "metarl.tasks.task",
     "TaskFamily": "metarl.environment.family",
+    "adapter": "metarl.deploy.load",
     "compare": "metarl.reports.compare",
     "evaluate": "metarl.runs.evaluate",
-    "load": "metarl.runs.folder",
+    "load": "metarl.deploy.load",
     "make_family": "metarl.environment.registry",
     "make_vec": "metarl.environment.gymnasium",
     "register_gymnasium": "metarl.environment.registry",

@@ -15,6 +15,7 @@ ROOMS = (
     "learning",
     "evaluation",
     "runs",
+    "deploy",
     "render",
     "reports",
     "studies",

@@ -27,6 +27,7 @@ SCRIPTS = {
     "grasp_unknown_objects.py": ["--quick"],
     "rover_rewired.py": ["--quick"],
     "quadruped_worn_out.py": ["--quick"],
+    "on_the_robot.py": ["--latency", "0.0005"],
 }
 """Arguments that make each script small."""
 WRITTEN = {
@@ -42,6 +43,7 @@ WRITTEN = {
     "grasp_unknown_objects.py": "runs/stories/arm-lift/finetune/*/story.md",
     "rover_rewired.py": "runs/stories/rover-goal/maml/*/story.md",
     "quadruped_worn_out.py": "runs/stories/quadruped-battery/finetune-climb/*/story.md",
+    "on_the_robot.py": "runs/on_the_robot/curve.md",
 }
 
 

@@ -146,6 +146,9 @@ def cheetah(
     return model
 
 
+JOINTS = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
+
+
 class Cheetah(TaskFamily):
     """What the families share: the robot, its timing and its observation.
 
@@ -156,6 +159,13 @@ class Cheetah(TaskFamily):
 
     camera = "track"
     compute_kinematics = False
+    observation_names = (
+        *("height / m", "pitch / rad"),
+        *(f"{joint} / rad" for joint in JOINTS),
+        *("forward velocity / (m/s)", "upward velocity / (m/s)"),
+        "pitch rate / (rad/s)",
+        *(f"{joint} rate / (rad/s)" for joint in JOINTS),
+    )
 
     def __init__(
         self, *, timing: TimingName = "rllab", horizon: int | None = None

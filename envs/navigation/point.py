@@ -66,6 +66,7 @@ class Point(TaskFamily):
     compute_kinematics = False
     normalize_observations = False
     camera = "above"
+    observation_names = ("x / m", "y / m")
     mark = 0.04
     """Radius of the goal's marker, m."""
 

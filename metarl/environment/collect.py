@@ -33,6 +33,24 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def exploration_noise(
+    seed: int, noise_ids: Tensor, copy_ids: Tensor, horizon: int, action_size: int
+) -> Tensor:
+    """What policies explore with, (time, task, copy, action_size) float32.
+
+    Args:
+        seed: of the episodes.
+        noise_ids: a number for each task, (tasks,) int64.
+        copy_ids: a number for each episode of a task, (copies,) int64.
+        horizon: control steps of an episode.
+        action_size: action components.
+    """
+    keys = mix(key(seed, "explore"), noise_ids[:, None], copy_ids)
+    noise = Streams(keys.reshape(-1)).normal(horizon, action_size).to(torch.float32)
+    grid = (len(noise_ids), len(copy_ids))
+    return noise.transpose(0, 1).reshape(horizon, *grid, action_size).contiguous()
+
+
 @own_defaults()
 @torch.no_grad()
 def collect(
@@ -55,16 +73,9 @@ def collect(
     action_size = environment.action_size
     warned = environment.sim.warnings()
     observation = environment.reset(seed)
-    streams = Streams(
-        mix(
-            key(seed, "explore"),
-            environment.noise_ids[:, None],
-            torch.arange(copies),
-        ).reshape(-1)
-    )
     device = environment.device
-    noise = streams.normal(horizon, action_size).to(device, torch.float32)
-    noise = noise.transpose(0, 1).reshape(horizon, *grid, action_size).contiguous()
+    ids = environment.noise_ids, torch.arange(copies)
+    noise = exploration_noise(seed, *ids, horizon, action_size).to(device)
 
     observations = torch.zeros(
         horizon, environment.n, environment.observation_size, device=device

@@ -35,7 +35,6 @@ from metarl.environment import outputs
 from metarl.errors import InputError
 from metarl.simulation.engine import mujoco
 from metarl.simulation.models import TaskModels
-from metarl.simulation.mujoco_batch import MujocoBatch
 from metarl.simulation.perturbations import (
     ModelPerturbation,
     Perturbation,
@@ -104,6 +103,9 @@ class TaskFamily:
     smaller."""
     camera: str | int = -1
     """Camera of the videos: a name, an id, or -1 for the free camera."""
+    observation_names: Sequence[str] = ()
+    """What each component of an observation is, with its unit, for those who connect a
+    robot: ``("position / m", ...)``. Empty where nobody has said so."""
     success_measure: str = ""
     """What `success` measures, in words and physical units."""
 
@@ -195,6 +197,9 @@ class TaskFamily:
         self, tasks: Sequence[Task], copies: int = 1, threads: int = 0
     ) -> Simulation:
         """Simulations of the tasks. MuJoCo's by default; a bridge brings its own."""
+        _ = mujoco.MjModel  # says what to do where MuJoCo is not installed
+        from metarl.simulation.mujoco_batch import MujocoBatch
+
         return MujocoBatch(
             self.models,
             self.space,

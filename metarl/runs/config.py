@@ -51,14 +51,27 @@ class RunConfig:
     agent_sha256: str = ""
     """Of the agent's file."""
 
-    @own_process()
     def build(self) -> tuple[TaskFamily, Agent]:
         """The family and an untrained agent.
 
         Raises:
             InputError: for an unknown name or a wrong option.
         """
-        family = make_family(self.family, **tuples(self.family_options))
+        family = self.build_family()
+        return family, self.build_agent(family)
+
+    @own_process()
+    def build_family(self) -> TaskFamily:
+        """The family: see `build`."""
+        return make_family(self.family, **tuples(self.family_options))
+
+    @own_process()
+    def build_agent(self, family: TaskFamily) -> Agent:
+        """An untrained agent: see `build`.
+
+        Args:
+            family: what it learns on.
+        """
         agent_class = find_agent(self.agent)
         settings = agent_settings(agent_class, self.agent_config)
         try:
@@ -67,7 +80,7 @@ class RunConfig:
             raise InputError(f"Agent {self.agent!r}: {error}.") from error
         agent = agent_class(family, config, self.seed)
         agent.normalizer.enabled = self.normalize_observations
-        return family, agent
+        return agent
 
 
 def tuples(config: dict[str, Any]) -> dict[str, Any]:

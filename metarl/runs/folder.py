@@ -3,6 +3,7 @@
 runs/<family>/<agent>/<seed>-<time>/
     config.json          written before anything is built
     system.json          versions, commit, machine
+    robot.json           what a robot must know of the family
     metrics.jsonl        a line per meta-iteration
     lock                 only while a process trains it
     tensorboard/  checkpoints/  evaluation.json  videos/  report.html
@@ -139,23 +140,37 @@ class Run:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
-    @own_process()
     def build(self) -> tuple[TaskFamily, Agent]:
         """The family and an untrained agent, of code that is trusted.
 
         Raises:
             InputError: for code that is gone or not trusted, or a wrong option.
         """
+        family = self.build_family()
+        return family, self.build_agent(family)
+
+    def build_family(self) -> TaskFamily:
+        """The family, of code that is trusted: see `build`."""
+        config = self.config
+        if self.family:  # given in person
+            reference = self.family
+            warn_if_changed(self.path, "families", reference, config.family_sha256)
+        else:
+            recorded = config.family_sha256
+            reference = locate(self.path, "families", config.family, recorded)
+            require(self.path, "families", reference, self.trust)
+        return dataclasses.replace(config, family=reference).build_family()
+
+    def build_agent(self, family: TaskFamily) -> Agent:
+        """An untrained agent, of code that is trusted: see `build`.
+
+        Args:
+            family: what the agent learns on, or what a robot says in its place.
+        """
         config = self.config
         agent = locate(self.path, "agents", config.agent, config.agent_sha256)
         require(self.path, "agents", agent, self.trust)
-        if self.family:  # given in person
-            family = self.family
-            warn_if_changed(self.path, "families", family, config.family_sha256)
-        else:
-            family = locate(self.path, "families", config.family, config.family_sha256)
-            require(self.path, "families", family, self.trust)
-        return dataclasses.replace(config, family=family, agent=agent).build()
+        return dataclasses.replace(config, agent=agent).build_agent(family)
 
     @own_process()
     def load(self) -> tuple[TaskFamily, Agent, dict[str, Any]]:
@@ -165,17 +180,31 @@ class Run:
             InputError: if there is no checkpoint, or it is damaged or foreign, and
                 what `build` raises.
         """
+        family = self.build_family()
+        return family, *self.load_agent(family)
+
+    @own_process()
+    def load_agent(self, family: TaskFamily) -> tuple[Agent, dict[str, Any]]:
+        """The agent at its newest checkpoint, and the run's state there.
+
+        Args:
+            family: what the agent learns on, or what a robot says in its place.
+
+        Raises:
+            InputError: if there is no checkpoint, or it is damaged or foreign.
+        """
         found = checkpoint.checkpoints(self.checkpoints)
         if not found:
             raise InputError(
                 f"{self.path} has no checkpoint yet. Train it with "
                 f"`metarl resume {self.path}`."
             )
-        tensors, plain = checkpoint.load(found[-1][1])
-        family, agent = self.build()
+        newest = found[-1][1]
+        tensors, plain = checkpoint.load(newest)
+        agent = self.build_agent(family)
         if plain.get("agent_name") != agent.name:
             raise InputError(
-                f"Checkpoint {found[-1][1]} is of a {plain.get('agent_name')}, "
+                f"Checkpoint {newest} is of a {plain.get('agent_name')}, "
                 f"not of a {agent.name}."
             )
         tensors = agent.from_earlier(tensors)
@@ -183,17 +212,17 @@ class Run:
             held = _kind(tensors[name]) if name in tensors else "missing"
             if held != _kind(own):
                 raise InputError(
-                    f"Checkpoint {found[-1][1]} does not fit this agent: {name} is "
+                    f"Checkpoint {newest} does not fit this agent: {name} is "
                     f"{held}, not {_kind(own)}."
                 )
-        checkpoint.verify(found[-1][1])
+        checkpoint.verify(newest)
         try:
             agent.load(tensors, plain["agent"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(
-                f"Checkpoint {found[-1][1]} does not fit this agent: {error}."
+                f"Checkpoint {newest} does not fit this agent: {error}."
             ) from error
-        return family, agent, plain
+        return agent, plain
 
     def metrics(self) -> list[dict[str, Any]]:
         """A dictionary per meta-iteration; a line cut by a crash is left out."""
@@ -236,26 +265,6 @@ def as_run(run: Run | Path | str, family: str = "", trust: bool = False) -> Run:
     if family or trust:
         return Run(run.path, family=family or run.family, trust=trust or run.trust)
     return run
-
-
-def load(
-    run: Run | Path | str, *, family: str = "", trust: bool = False
-) -> tuple[TaskFamily, Agent]:
-    """The family of a run, and its agent as trained so far.
-
-    Args:
-        run: a run or its folder.
-        family: what its family is now, if that moved: a registered name,
-            ``module:Class`` or ``file.py:Class``.
-        trust: run code that the run names without asking. Code that you trained with
-            on this machine needs no question.
-
-    Raises:
-        InputError: if it is no run, or has no whole checkpoint, or names code that is
-            gone or not trusted.
-    """
-    made, agent, _ = as_run(run, family, trust).load()
-    return made, agent
 
 
 def video_name(split: str, index: int, seed: int) -> str:

@@ -66,7 +66,10 @@ def ship(run: Run, name: str) -> Path:
     home = HOME / name
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    for file in ("config.json", "system.json", "metrics.jsonl", "evaluation.json"):
+    for file in (
+        *("config.json", "system.json", "robot.json"),
+        *("metrics.jsonl", "evaluation.json"),
+    ):
         if (run.path / file).exists():
             shutil.copyfile(run.path / file, home / file)
     shutil.copytree(newest, home / "checkpoints" / f"step_{step}")

@@ -24,6 +24,7 @@ from metarl.runs.files import append, plain
 from metarl.runs.folder import Run, find_run
 from metarl.runs.moved import fingerprint
 from metarl.runs.progress import Progress
+from metarl.runs.robot import write_robot
 from metarl.runs.stopping import Stop
 from metarl.runs.trust import record
 from metarl.simulation.engine import WARNINGS
@@ -239,6 +240,7 @@ def _loop(
     run.cut_metrics(sampler.iteration)
     # Hides what was written after the checkpoint, but not at it.
     board = Board(run.path / "tensorboard", sampler.control_steps + 1)
+    write_robot(run.path, agent.family)
     saved = time.monotonic()
     warned: set[str] = set()
     with Progress(run.config, quiet) as progress:

@@ -1,4 +1,6 @@
-"""MuJoCo, imported once and made quiet.
+"""MuJoCo, imported when it is first used, and made quiet.
+
+A robot runs a trained agent without MuJoCo, which need not be installed there.
 
 Rendering without a display needs ``MUJOCO_GL=egl`` before MuJoCo is imported, so the
 rest of metarl takes MuJoCo from here. MuJoCo's own log is switched off: it would
@@ -7,8 +9,13 @@ counts and reports diverging simulations itself.
 """
 
 import ctypes
+import importlib
 import os
 import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from metarl.errors import RunError
 
 
 def _backend() -> str:
@@ -28,12 +35,34 @@ if (
 ):
     os.environ["MUJOCO_GL"] = _backend()
 
-import mujoco  # noqa: E402
 
-_log = mujoco.MjLogConfig.get()
-_log.logto_file = False
-_log.logto_console = False
-mujoco.MjLogConfig.set(_log)
+class _Lazy(ModuleType):
+    """MuJoCo's names, each looked up on its first use."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            module = importlib.import_module("mujoco")
+        except ModuleNotFoundError as error:
+            if error.name != "mujoco":
+                raise
+            raise RunError(
+                "This needs a simulator, and MuJoCo is not installed: pip install "
+                "mujoco. A robot needs none: metarl.adapter(RUN)."
+            ) from error
+        if "MjLogConfig" not in self.__dict__:
+            self.MjLogConfig = module.MjLogConfig
+            log = module.MjLogConfig.get()
+            log.logto_file = log.logto_console = False
+            module.MjLogConfig.set(log)
+        value = getattr(module, name)
+        setattr(self, name, value)
+        return value
+
+
+if TYPE_CHECKING:
+    import mujoco
+else:
+    mujoco = _Lazy("mujoco")
 
 
 WARNINGS = {

@@ -270,8 +270,8 @@ class MujocoBatch:
                     f"Meshes of the task {task} have other numbers of triangles than "
                     f"those of the nominal task of {self.space.family} (nbvh = "
                     f"{model.nbvh} instead of {self.model.nbvh}). Add the meshes of "
-                    "all tasks in every task, and let its geoms choose among them; or simulate "
-                    "without meshes, and draw with them in render_model()."
+                    "all tasks in every task, and let its geoms choose among them; or "
+                    "simulate without meshes, and draw with them in render_model()."
                 )
         return InputError(
             f"Models of tasks of {self.space.family} do not go together: {error}."

@@ -34,11 +34,6 @@ from metarl.errors import InputError, unknown
 from metarl.simulation.engine import mujoco
 from metarl.tasks.parameter import Choice, Parameter
 
-_PROPORTIONAL_GAINS = (mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtGain.mjGAIN_AFFINE)
-_PROPORTIONAL_BIASES = (mujoco.mjtBias.mjBIAS_NONE, mujoco.mjtBias.mjBIAS_AFFINE)
-_CONTROLLERS = (mujoco.mjtGain.mjGAIN_PID, mujoco.mjtGain.mjGAIN_DCMOTOR)
-_SETPOINTS = int(mujoco.mjtCtrlInput.mjINPUT_POS | mujoco.mjtCtrlInput.mjINPUT_VEL)
-
 
 @dataclass(frozen=True)
 class Perturbation:
@@ -278,10 +273,14 @@ def _proportional(model: "mujoco.MjModel") -> np.ndarray:
     resistance and constant, of which the force keeps its share only if a controller
     sets the voltage; what is fed forward passes by any controller's gains.
     """
+    gains, biases, inputs = mujoco.mjtGain, mujoco.mjtBias, mujoco.mjtCtrlInput
     gain, bias = model.actuator_gaintype, model.actuator_biastype
-    plain = np.isin(gain, _PROPORTIONAL_GAINS) & np.isin(bias, _PROPORTIONAL_BIASES)
-    controlled = model.actuator_ctrlspec & ~_SETPOINTS == 0
-    return plain | (np.isin(gain, _CONTROLLERS) & controlled)
+    plain = np.isin(gain, (gains.mjGAIN_FIXED, gains.mjGAIN_AFFINE))
+    plain &= np.isin(bias, (biases.mjBIAS_NONE, biases.mjBIAS_AFFINE))
+    setpoints = int(inputs.mjINPUT_POS | inputs.mjINPUT_VEL)
+    controlled = model.actuator_ctrlspec & ~setpoints == 0
+    controllers = np.isin(gain, (gains.mjGAIN_PID, gains.mjGAIN_DCMOTOR))
+    return plain | (controllers & controlled)
 
 
 def _named(model: "mujoco.MjModel", parameter: str, prefix: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""On the robot: an agent that adapts there, without a simulator."""
