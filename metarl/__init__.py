@@ -11,8 +11,6 @@ To plug in a robot, subclass `metarl.TaskFamily`; to plug in a meta-learner, sub
 """
 
 import importlib
-import importlib.abc
-import importlib.util
 import sys
 
 # Not imported: `python -m metarl` could find another typing.py in the current folder.
@@ -135,19 +133,21 @@ def _register() -> None:
     registry.register_gymnasium(built_in=True)
 
 
-class _AfterGymnasium(importlib.abc.MetaPathFinder):
+class _AfterGymnasium:
     """Registers the families as soon as anybody imports gymnasium."""
 
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: "Any", target: "Any" = None) -> "Any":
         """Gymnasium's own spec, whose loader registers afterwards."""
         if name != "gymnasium":
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def exec_module(module: Any) -> None:
+            def exec_module(module: "Any") -> None:
                 execute(module)
                 _register()
 
