@@ -1,5 +1,7 @@
 """On a robot an agent adapts as it does in an evaluation."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from carts import Finishing
@@ -21,6 +23,7 @@ from metarl.runs.pretrained import names as shipped
 from metarl.runs.robot import Robot
 from metarl.tasks.randomness import key
 
+ROOT = Path(__file__).parents[2]
 SEED = 3
 AGENTS = [name for name in names("agents") if not find_agent(name).observes_task]
 
@@ -48,9 +51,17 @@ def expected(agent, family, task, budgets):
     return online, deployed
 
 
+def on_robot(agent, family):
+    """The agent as a robot loads it, which has no family."""
+    twin = type(agent)(Robot.of(family), agent.config, agent.seed)
+    twin.normalizer.enabled = agent.normalizer.enabled
+    twin.load(*agent.save())
+    return twin
+
+
 def assert_it_is_evaluated(agent, family, task, budgets):
     online, deployed = expected(agent, family, task, budgets)
-    robot = SimulatedRobot(family, task, SEED)
+    robot, agent = SimulatedRobot(family, task, SEED), on_robot(agent, family)
     for budget, returned in zip(budgets, deployed, strict=True):
         adapter = Adapter(agent, Robot.of(family), budget=0, seed=SEED)
         for before in budgets:
@@ -80,6 +91,15 @@ def test_also_where_episodes_end_early(name):
     assert_it_is_evaluated(agent, family, task, (0, 3, 6))
 
 
+def test_and_an_agent_that_draws_a_whole_round_at_a_time():
+    family = make_family("point-goal", horizon=12)
+    kind = find_agent(f"{ROOT}/experiments/custom_agent/spread.py:Spread")
+    agent = kind(family, kind.Config(tasks=2, tries=4), 0)
+    (task,) = family.tasks("near", 1, seed=SEED)
+    assert_it_is_evaluated(agent, family, task, (0, 3, 14))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped())
 def test_the_shipped_agents_adapt_as_in_an_evaluation(name):
     family, agent, _ = Run(HOME / name).load()
