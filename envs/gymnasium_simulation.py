@@ -238,10 +238,12 @@ class GymnasiumSimulation:
         return np.stack(pictures)
 
     def close(self) -> None:
-        """Free what draws."""
+        """Free what draws, and end the environments' processes."""
         if self._screen is not None:
             self._screen.close()
             self._screen = None
+        if not self.vector.closed:
+            self.vector.close()
 
 
 class _Robot(gymnasium.Env):

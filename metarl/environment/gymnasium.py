@@ -221,6 +221,10 @@ class GymnasiumVectorEnv(VectorEnv):
         self._ended.zero_()
         return self.environment.reset(seeds).numpy().copy(), {}
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the renderer, and end what processes there are."""
+        self.environment.sim.close()
+
     def _seeds(self, seed: int | Sequence[int | None] | None) -> int | list[int] | None:
         if seed is None or not isinstance(seed, Sequence | np.ndarray):
             return None if seed is None else int(seed)

@@ -132,6 +132,33 @@ def find(kind: Kind, reference: str, base: type) -> Any:
     return found
 
 
+def reference_of(kind: Kind, given: Any) -> str:
+    """What names a family or an agent that is given as such, by its class or in words.
+
+    Args:
+        kind: "families" or "agents".
+        given: a reference, a class, or an instance.
+
+    Raises:
+        InputError: for a class that no other process could find.
+    """
+    if isinstance(given, str):
+        return given
+    cls = given if inspect.isclass(given) else type(given)
+    for name, target in names(kind).items():
+        if target == f"{cls.__module__}:{cls.__qualname__}":
+            return name
+    if "." in cls.__qualname__:
+        raise InputError(
+            f"{cls.__qualname__} is defined within something else, where a run could "
+            "not find it again: define it at the top of a file or notebook."
+        )
+    place = cls.__module__
+    if place.startswith("metarl_user."):
+        place = str(sys.modules[place].__file__)
+    return f"{place}:{cls.__qualname__}"
+
+
 def find_family(reference: str) -> "type[TaskFamily]":
     """The class of a family: see `find`."""
     from metarl.environment.family import TaskFamily  # which imports torch
@@ -232,6 +259,8 @@ def _import_file(path: Path) -> Any:
     name = f"metarl_user.{path.stem}"
     if name in sys.modules and sys.modules[name].__file__ == str(path.resolve()):
         return sys.modules[name]
+    import cloudpickle  # of gymnasium: a command without any family does not need it
+
     _search_first(path.resolve().parent)  # as `python file.py` has it
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None
@@ -242,6 +271,8 @@ def _import_file(path: Path) -> Any:
     except BaseException:
         del sys.modules[name]
         raise
+    # Another process cannot import the module by its name: its classes go along whole.
+    cloudpickle.register_pickle_by_value(module)
     return module
 
 

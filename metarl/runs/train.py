@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from metarl.environment.registry import absolute, source
+from metarl.environment.family import TaskFamily
+from metarl.environment.registry import absolute, reference_of, source
 from metarl.errors import DivergedError, InputError, Interrupted, RunError, WriteError
 from metarl.learning.agent import Agent
 from metarl.learning.sampler import Sampler
@@ -33,8 +34,8 @@ from metarl.tasks.defaults import own_process
 
 @own_process()
 def train(
-    family: str,
-    agent: str,
+    family: str | type[TaskFamily] | TaskFamily,
+    agent: str | type[Agent],
     *,
     seed: int = 0,
     steps: int = 2_000_000,
@@ -54,8 +55,9 @@ def train(
     """Meta-train an agent on a family.
 
     Args:
-        family: registered name, ``module:Class`` or ``file.py:Class``.
-        agent: the same, of an agent.
+        family: registered name, ``module:Class`` or ``file.py:Class``; or a class, or
+            a family, whose options the run then has.
+        agent: name, reference or class of an agent.
         seed: of initial parameters, tasks and exploration.
         steps: control steps to train for.
         out: folder that holds all runs.
@@ -84,6 +86,14 @@ def train(
             written.
         Interrupted: after Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
+    if isinstance(family, TaskFamily):
+        if family_options:
+            raise InputError(
+                f"family_options={family_options}: {family.name} is made already. Give "
+                "options where you make it."
+            )
+        family_options = family.options
+    family, agent = reference_of("families", family), reference_of("agents", agent)
     _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
     if not 0 <= drift < 1:
         raise InputError(f"drift={drift} must be a probability: at least 0, below 1.")

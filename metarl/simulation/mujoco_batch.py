@@ -268,7 +268,7 @@ class MujocoBatch:
             if model.nbvh != self.model.nbvh:
                 return InputError(
                     f"Meshes of the task {task} have other numbers of triangles than "
-                    f"those of the nominal task of {self.space.family} (nbvh = "
+                    f"those of the nominal model of {self.space.family} (nbvh = "
                     f"{model.nbvh} instead of {self.model.nbvh}). Add the meshes of "
                     "all tasks in every task, and let its geoms choose among them; or "
                     "simulate without meshes, and draw with them in render_model()."

@@ -12,21 +12,25 @@ from contextlib import contextmanager, nullcontext
 import torch
 
 _CPU = torch.device("cpu")
+_NOTHING = nullcontext()
 
 
 @contextmanager
 def own_defaults() -> Iterator[None]:
     """Make tensors with metarl's dtype and device; leave the process as it was."""
-    dtype, device = torch.get_default_dtype(), torch.get_default_device()
-    torch.set_default_dtype(torch.float32)
+    before = torch.empty(0)  # tells both, and far faster than torch's own functions
+    if before.dtype != torch.float32:
+        torch.set_default_dtype(torch.float32)
     try:
         # A context slows torch down, so only a process of another device has one.
-        with nullcontext() if device == _CPU else _CPU:
+        with _NOTHING if before.device == _CPU else _CPU:
             yield
     finally:
-        torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:  # a user's file has set another
-            torch.set_default_device(None if device == _CPU else device)
+        after = torch.empty(0)
+        if after.dtype != before.dtype:
+            torch.set_default_dtype(before.dtype)
+        if after.device != before.device:  # a user's file has set another
+            torch.set_default_device(None if before.device == _CPU else before.device)
 
 
 @contextmanager
