@@ -17,8 +17,8 @@ import tyro
 
 import metarl
 from metarl.runs.files import replacing
-from metarl.runs.folder import commit
 from metarl.runs.pretrained import HOME, names
+from metarl.runs.system import commit
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 import metarl
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environments
+from metarl.environment.environments import Environments
 from metarl.environment.episodes import Policy, TimeStep
 from metarl.environment.family import TaskFamily
 from metarl.evaluation.statistics import interval

@@ -2,7 +2,7 @@
 
 import torch
 
-from metarl.environment.environment import Environments
+from metarl.environment.environments import Environments
 from metarl.tasks.randomness import key
 
 SUPPORT, QUERY = "support", "query"

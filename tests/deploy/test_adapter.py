@@ -10,7 +10,7 @@ from tiny import CONFIGS
 
 from metarl.deploy.adapter import Adapter
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environments
+from metarl.environment.environments import Environments
 from metarl.environment.registry import make_family, names
 from metarl.errors import InputError, RunError
 from metarl.evaluation.protocol import evaluate

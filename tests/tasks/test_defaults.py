@@ -7,7 +7,8 @@ import torch
 
 import metarl
 from metarl.environment.collect import collect
-from metarl.environment.environment import Environment, Environments
+from metarl.environment.environment import Environment
+from metarl.environment.environments import Environments
 from metarl.environment.registry import names
 from metarl.learning.adapt import adapt
 from metarl.tasks.defaults import own_defaults
