@@ -19,6 +19,14 @@ TRAIN = ["train", "point-goal", "maml", *TINY, "--agent.hidden", "4"]
 INT, TERM, HUP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
+@pytest.fixture(autouse=True)
+def hangups_count():
+    """Also where the tests themselves run under nohup, which processes inherit."""
+    before = signal.signal(HUP, signal.SIG_DFL)
+    yield
+    signal.signal(HUP, before)
+
+
 def only_run():
     (path,) = Path("runs").glob("*/*/*")
     return metarl.Run(path)
@@ -111,15 +119,18 @@ def test_a_process_ends_in_one_line(signals, code):
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(metarl.__file__).parents[1])},
     )
-    deadline = time.monotonic() + 150
-    while time.monotonic() < deadline and process.poll() is None:
-        if any(p.stat().st_size for p in Path("runs").glob("*/*/*/metrics.jsonl")):
-            break
-        time.sleep(0.05)
-    for number in signals:
-        process.send_signal(number)
-        time.sleep(0.03)
-    _, err = process.communicate(timeout=120)
+    try:
+        deadline = time.monotonic() + 150
+        while time.monotonic() < deadline and process.poll() is None:
+            if any(p.stat().st_size for p in Path("runs").glob("*/*/*/metrics.jsonl")):
+                break
+            time.sleep(0.05)
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.03)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     (line,) = [line for line in err.splitlines() if line.strip()]
     run = only_run()
     assert process.returncode == code and "Traceback" not in err
