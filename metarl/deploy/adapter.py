@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from metarl.deploy.round import Round, empty_round
+from metarl.environment.collect import one_torch_thread
 from metarl.environment.episodes import Policy
 from metarl.errors import InputError, RunError
 from metarl.learning.agent import Agent
@@ -141,7 +142,8 @@ class Adapter:
             now.held[index, step] = True
         else:
             now.episodes.observation[0, index, step] = seen
-            action = self._policy.act(now.time_step(index, step))[0, index]
+            with one_torch_thread():  # as in an evaluation: others round otherwise
+                action = self._policy.act(now.time_step(index, step))[0, index]
             if not np.isfinite(action.numpy()).all():
                 raise RunError("The policy's action is NaN or infinite.")
         now.episodes.action[0, index, step] = action

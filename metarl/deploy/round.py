@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.environment.collect import exploration_noise
+from metarl.environment.collect import exploration_noise, one_torch_thread
 from metarl.environment.episodes import Episodes, Policy, TimeStep
 from metarl.runs.robot import Robot
 
@@ -69,10 +69,11 @@ class Round:
     @torch.no_grad()
     def replay(self, policy: Policy) -> None:
         """Let a policy act in all steps again, for what it keeps of them."""
-        for index, asked in enumerate(self.asked):
-            for step in range(asked):
-                if not self.held[index, step]:
-                    policy.act(self.time_step(index, step))
+        with one_torch_thread():
+            for index, asked in enumerate(self.asked):
+                for step in range(asked):
+                    if not self.held[index, step]:
+                        policy.act(self.time_step(index, step))
 
     def end(self, final: Tensor) -> None:
         """End the present episode with its last observation, (observation_size,)."""
