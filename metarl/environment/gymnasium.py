@@ -44,7 +44,25 @@ def need_a_reset(environment: Environment) -> None:
         raise gymnasium.error.ResetNeeded("Call reset() before the first step().")
 
 
-class GymnasiumEnv(gymnasium.Env):
+class _SpecWithHorizon:
+    """How gymnasium made an environment, with its horizon: it truncates by itself."""
+
+    environment: Environment
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """None if gymnasium did not make it."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        horizon = self.environment.family.horizon
+        known = spec and dataclasses.replace(spec, max_episode_steps=horizon)
+        self._spec = known or None
+
+
+class GymnasiumEnv(_SpecWithHorizon, gymnasium.Env):
     """One task of a family as a `gymnasium.Env`.
 
     Args:
@@ -92,16 +110,6 @@ class GymnasiumEnv(gymnasium.Env):
         self.observation_space = observation_space(self.environment.observation_size)
         self.action_space = action_space(self.environment.action_size)
         self._seeded = False
-        self._spec: EnvSpec | None = None
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """How gymnasium made it, with its horizon: it truncates by itself."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = _with_horizon(spec, self.environment.family)
 
     @property
     def task(self) -> Task:
@@ -164,7 +172,7 @@ class GymnasiumEnv(gymnasium.Env):
         self.environment.sim.close()
 
 
-class GymnasiumVectorEnv(VectorEnv):
+class GymnasiumVectorEnv(_SpecWithHorizon, VectorEnv):
     """Many tasks as a `gymnasium.vector.VectorEnv`; resets in the step after the end.
 
     Args:
@@ -183,16 +191,6 @@ class GymnasiumVectorEnv(VectorEnv):
         )
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._ended = torch.zeros(self.num_envs, dtype=torch.bool)
-        self._spec: EnvSpec | None = None
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """How gymnasium made it, with its horizon: it truncates by itself."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = _with_horizon(spec, self.environment.family)
 
     def reset(
         self,
@@ -294,12 +292,6 @@ def _refuse_others(options: Mapping[str, Any] | None, known: str) -> None:
     for name in options or {}:
         if name != known:
             raise unknown("option of reset:", name, [known])
-
-
-def _with_horizon(spec: EnvSpec | None, family: TaskFamily) -> EnvSpec | None:
-    if spec is None:
-        return None
-    return dataclasses.replace(spec, max_episode_steps=family.horizon)
 
 
 def vector_entry_point(

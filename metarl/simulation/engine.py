@@ -34,6 +34,9 @@ if (
     and not os.environ.get("MUJOCO_GL")
 ):
     os.environ["MUJOCO_GL"] = _backend()
+    # A script that imported MuJoCo before metarl has made another choice with it.
+    if made := sys.modules.get("mujoco.rendering.classic.gl_context"):
+        importlib.reload(made)
 
 
 class _Lazy(ModuleType):

@@ -29,16 +29,8 @@ _NO_STAGE = int(mujoco.mjtStage.mjSTAGE_NONE)
 _GROUPS = 6  # of geoms, MuJoCo's mjNGROUP
 _SIZES = (
     *("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "ncam", "nlight"),
-    *(
-        "nmocap",
-        "ntendon",
-        "neq",
-        "nsensor",
-        "nsensordata",
-        "nhistory",
-        "nuserdata",
-        "narena",
-    ),
+    *("nmocap", "ntendon", "neq", "nsensor", "nsensordata", "nhistory", "nuserdata"),
+    "narena",
 )
 # Bad positions, velocities and accelerations, which follow one another.
 _DIVERGED = slice(

@@ -91,7 +91,9 @@ def _panel(
             handles.setdefault(agent, line)
     if not times:
         place_at: Any = {"transform": axes.transAxes, "ha": "center"}
-        axes.text(0.5, 0.3, "nothing to gain", **place_at)
+        placed = any(scores(column, agent, split) for agent in column)
+        said = "nothing to gain" if placed else "its baselines were not run"
+        axes.text(0.5, 0.3, said, **place_at)
     # Linear up to about the end of the first episode, logarithmic from there.
     first = np.log10(min((x for x in times if x > 0), default=1.0))
     axes.set_xscale("symlog", linthresh=10 ** round(first), linscale=0.5)

@@ -435,6 +435,27 @@ def test_ids_are_there_in_whatever_order_libraries_are_imported(order):
     assert done.stdout.strip() == "metarl/PointGoal-v0", done.stderr
 
 
+@pytest.mark.parametrize("first", ["metarl", "mujoco"])
+def test_frames_are_drawn_whichever_library_is_imported_first(first):
+    if reason := why_no_gl():
+        pytest.skip(reason)
+    code = (
+        f"import {first}; from metarl.environment.gymnasium import GymnasiumEnv\n"
+        "env = GymnasiumEnv('point-goal', render_mode='rgb_array')\n"
+        "env.reset(seed=0); print(env.render().std() > 1)"
+    )
+    bare = {"MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY"}
+    environment = {k: v for k, v in os.environ.items() if k not in bare}
+    root = str(Path(metarl.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**environment, "PYTHONPATH": root},
+    )
+    assert done.stdout.strip() == "True", done.stderr
+
+
 def test_a_deep_copy_goes_on_by_itself_and_a_pickle_is_refused(cheetah):
     env = gymnasium.make("metarl/CheetahDirection-v0", horizon=9)
     env.reset(seed=0)

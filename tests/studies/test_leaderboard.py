@@ -341,6 +341,17 @@ def test_every_published_cell_is_read_and_shown(edition):
         assert set(column) <= known | set(cells.GAPS)
 
 
+def test_a_panel_without_its_baselines_does_not_say_that_there_is_nothing_to_gain():
+    one = cells.Cell.from_dict(entry([[0, 0], [5, 20], [10, 20]]))
+    flat = {name: [cells.Cell.from_dict(entry([[0, 0]] * 3))] for name in REFERENCES}
+    for column, said in (
+        ({"maml": [one]}, "its baselines were not run"),
+        ({"maml": [one], **flat}, "nothing to gain"),
+    ):
+        figure = leaderboard_figure.make_figure({"x": column}, {"gradient": ["maml"]})
+        assert [text.get_text() for text in figure.axes[0].texts] == [said]
+
+
 def test_every_agent_of_a_class_is_drawn_and_looks_different():
     group = [f"agent-{place}" for place in range(9)]
     one = cells.Cell.from_dict(entry([[0, 0], [5, 20], [10, 20]]))
