@@ -1,7 +1,7 @@
 """What the families of the arm share: what is hidden, how it moves, what it senses."""
 
 import functools
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 import torch
@@ -314,7 +314,8 @@ class Handling(ArmFamily):
 
     def thing(self, task: Task) -> Object:
         """The object."""
-        return _chosen(Object, task)
+        chosen: Object = _chosen(Object, task)
+        return replace(chosen, every_shape=self.one_structure)
 
     def reset(self, sim: Simulation, ids: Tensor, rng: Streams) -> None:
         """Start near home, the object +-5 cm and +-0.4 rad, as if just let go."""

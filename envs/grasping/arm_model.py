@@ -93,6 +93,8 @@ _FINGER_SPACE, _TIP = 0.0584, 0.1034
 """Where the fingers begin and where their tips meet, from the hand, m."""
 _TABLE_FRICTION = 0.5
 """Between fingertips and table."""
+_HIDDEN = 0.001
+"""Half-size of a shape that only shares the structure, m."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,9 @@ class Object:
     half_size: float = 0.024
     """m."""
     shape: str = "box"
+    every_shape: bool = False
+    """Whether the other shapes are there, too, tiny and in its middle, where nothing
+    touches them: for worlds that share one structure."""
     """One of `SHAPES`."""
     com_offset: tuple[float, float] = (0.0, 0.0)
     """Centre of mass from the middle along its own x and y, m."""
@@ -324,7 +329,7 @@ def add_spindle(
 
 
 def _add_object(spec: "mujoco.MjSpec", thing: Object) -> None:
-    shape = SHAPES[thing.shape]
+    solid = SHAPES[thing.shape]
     body = spec.worldbody.add_body(
         name="object", pos=[HOME_TIP[0], HOME_TIP[1], thing.half_size]
     )
@@ -334,12 +339,15 @@ def _add_object(spec: "mujoco.MjSpec", thing: Object) -> None:
     body.explicitinertial = True
     body.mass = thing.mass
     body.ipos = [*thing.com_offset, 0]
-    body.iquat = shape.quaternion
-    body.inertia = [thing.mass * thing.half_size**2 * i for i in shape.inertia]
-    size = [thing.half_size * s for s in shape.size]
-    add_part(body, shape.kind, size, "object", name="object", quat=shape.quaternion)
-    _add_contact(spec, "object", thing.friction, thing.pad_compliance)
-    _add_pair(spec, "object", "table", thing.friction, 0.02)
+    body.iquat = solid.quaternion
+    body.inertia = [thing.mass * thing.half_size**2 * i for i in solid.inertia]
+    for kind in SHAPES if thing.every_shape else (thing.shape,):
+        shape, real = SHAPES[kind], kind == thing.shape
+        name = "object" if real else kind
+        size = [(thing.half_size if real else _HIDDEN) * s for s in shape.size]
+        add_part(body, shape.kind, size, "object", name=name, quat=shape.quaternion)
+        _add_contact(spec, name, thing.friction, thing.pad_compliance)
+        _add_pair(spec, name, "table", thing.friction, 0.02)
 
 
 def _add_contact(

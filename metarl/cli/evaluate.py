@@ -14,6 +14,8 @@ def evaluate(
     seed: int = 0,
     family: str = "",
     trust: bool = False,
+    backend: str = "mujoco",
+    device: str = "",
 ) -> None:
     """Measure how fast a run adapts, and write RUN/evaluation.json.
 
@@ -26,6 +28,8 @@ def evaluate(
         seed: freezes tasks, initial states and noise.
         family: what the run's family is now, if that moved.
         trust: run code that the run names without asking.
+        backend: what simulates: mujoco, or warp (MuJoCo Warp, on a GPU).
+        device: of warp: cuda:0 by default, or cpu.
     """
     import metarl
     from metarl.evaluation.protocol import budgets_up_to
@@ -43,6 +47,8 @@ def evaluate(
         seed=seed,
         family=family,
         trust=trust,
+        backend=backend,
+        device=device,
         progress=lambda text: print(text, flush=True),
     )
     print_evaluation(evaluation)

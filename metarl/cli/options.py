@@ -29,6 +29,10 @@ class RunOptions:
     """Probability, at each control step, that the parameters of a train task change."""
     normalize_observations: bool = True
     """Normalize observations by running statistics, unless they have one scale."""
+    backend: str = "mujoco"
+    """What simulates: mujoco, or warp (MuJoCo Warp, on a GPU)."""
+    device: str = ""
+    """Of warp: cuda:0 by default, or cpu."""
     init: str = ""
     """Start from the policy of the run in this folder; its steps count in --steps."""
     out: Path = Path("runs")
@@ -94,6 +98,8 @@ _CONFIG_TYPES: dict[str, type] = {
     "train_tasks": int,
     "drift": float,
     "normalize_observations": bool,
+    "backend": str,
+    "device": str,
     "init": str,
     "family_options": dict,
     "agent_config": dict,

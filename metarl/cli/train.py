@@ -52,6 +52,8 @@ def train(arguments: list[str]) -> int:
         checkpoint_seconds=chosen.checkpoint_seconds,
         train_tasks=chosen.train_tasks,
         drift=chosen.drift,
+        backend=chosen.backend,
+        device=chosen.device,
         normalize_observations=chosen.normalize_observations,
         family_options=options.changed(chosen.family),
         agent_config=options.changed(chosen.agent),

@@ -85,8 +85,9 @@ def collect(
     made = torch.zeros_like(rewards)
     terminated = torch.zeros_like(environment.active)
     diverged = torch.zeros_like(terminated)
+    qpos = environment.sim.qpos
     states = (
-        environment.sim.qpos.new_zeros(horizon, *environment.sim.qpos.shape)
+        torch.zeros(horizon, *qpos.shape, dtype=qpos.dtype, device=device)
         if record
         else None
     )

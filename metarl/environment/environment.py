@@ -67,7 +67,7 @@ class Environment:
         self.n = len(self.pool) * copies
         self.threads = threads
         self.sim = family.simulate(self.pool, copies, threads)
-        self.device = self.sim.device
+        self.device = torch.device("cpu")  # of all that goes in and comes out
         self.tasks = [task for task in self.pool for _ in range(copies)]
         self._copy_index = torch.arange(copies).repeat(len(self.pool))
         self.set_noise_ids(None)
@@ -179,14 +179,16 @@ class Environment:
         elif self._most_switches:
             switching = ids[self._switch_steps[ids, 0] != _NEVER]
             self._set(switching, [self.tasks[i] for i in switching.tolist()])
-        self.sim.reset(mask)
-        self.family.reset(self.sim, ids, self._streams("reset", ids))
-        self.sim.refresh(None if mask is self._everywhere else mask)
+        there = mask.to(self.sim.device)
+        self.sim.reset(there)
+        streams = self._streams("reset", ids)
+        self.family.reset(self.sim, ids.to(self.sim.device), streams)
+        self.sim.refresh(None if mask is self._everywhere else there)
         self.elapsed[ids] = 0
         self.episode[ids] += 1
         self.active[ids] = True
         self.broken[ids] = False
-        self._known_divergence[ids] = self.sim.diverged()[ids]
+        self._known_divergence[ids] = self.sim.diverged().to(self.device)[ids]
         observation = self._observe()
         outputs.need_finite(self.family, self.tasks, mask, observe=observation)
         return observation
@@ -214,16 +216,16 @@ class Environment:
                 raise ActionError("An action is NaN or infinite.")
             # An ended episode has no use for an action, whatever it is.
             action = torch.where(self.active[:, None], action, 0.0)
-        action = action.to(self.sim.qpos.dtype).clamp(-1.0, 1.0)
+        action = action.to(self.sim.qpos).clamp(-1.0, 1.0)
         if self._most_switches:
             self._apply_switches()
         running = self.active.clone()
         all_run = bool(running.all())
         self.family.act(self.sim, action)
-        self.sim.step(None if all_run else running)
+        self.sim.step(None if all_run else running.to(self.sim.device))
         self.elapsed += running
-        reward = outputs.reward(self.family, self.sim, action)
-        terminated = outputs.flags(self.family, self.sim, "terminated")
+        reward = outputs.reward(self.family, self.sim, action).to(self.device)
+        terminated = self._flags("terminated")
         observation = self._observe()
         diverged = self._diverged(observation, reward) & running
         if not all_run:
@@ -235,7 +237,7 @@ class Environment:
             self.broken |= diverged
         if self.broken.any():
             observation = torch.where(self.broken[:, None], 0.0, observation)
-        truncated = outputs.flags(self.family, self.sim, "truncated")
+        truncated = self._flags("truncated")
         truncated = truncated | (self.elapsed >= self.family.horizon)
         truncated = truncated & running & ~terminated
         self.active &= ~(terminated | truncated)
@@ -248,7 +250,8 @@ class Environment:
         They are meant for simulations whose episode has just ended. One that blew up
         has no success, and its metrics are NaN.
         """
-        outcome = outputs.outcome(self.family, self.sim)
+        measured = outputs.outcome(self.family, self.sim)
+        outcome = {name: value.to(self.device) for name, value in measured.items()}
         if self.broken.any():
             for name, value in outcome.items():
                 lost = 0.0 if name == "success" else torch.nan
@@ -267,7 +270,9 @@ class Environment:
             "broken": self.broken,
             **{f"memory/{name}": value for name, value in self.sim.memory.items()},
         }
-        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+        tensors = {
+            name: tensor.to(self.device, copy=True) for name, tensor in tensors.items()
+        }
         tasks = [task.to_dict() for task in self.tasks] if self.resample else []
         return tensors, {"seed": self.seed, "tasks": tasks}
 
@@ -289,9 +294,10 @@ class Environment:
             memory.zero_()
         for name, value in tensors.items():
             if name.startswith("memory/"):
+                value = value.to(self.sim.device)
                 self.sim.remember(name.removeprefix("memory/"), value).copy_(value)
         self.sim.refresh()
-        self._known_divergence = self.sim.diverged()
+        self._known_divergence = self.sim.diverged().to(self.device)
         return self._observe()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Environment":
@@ -343,7 +349,7 @@ class Environment:
         self._set(ids, self.phases_at(ids, self.elapsed + 1))
 
     def _diverged(self, observation: Tensor, reward: Tensor) -> Tensor:
-        blown = self.sim.diverged() > self._known_divergence
+        blown = self.sim.diverged().to(self.device) > self._known_divergence
         if self._first:
             sane, self._first = ~blown & self.active, False
             made = {"reward": reward, "observe": observation}
@@ -356,9 +362,13 @@ class Environment:
         observation = outputs.observation(self.family, self.sim)
         if self._sensors:
             observation = self._disturb(observation)
+        observation = observation.to(self.device)
         if self.observe_task:
             observation = torch.cat([observation, self._view], -1)
         return observation.to(torch.float32)
+
+    def _flags(self, method: str) -> Tensor:
+        return outputs.flags(self.family, self.sim, method).to(self.device)
 
     def _disturb(self, observation: Tensor) -> Tensor:
         """What the sensors make of an observation."""

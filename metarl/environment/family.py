@@ -25,13 +25,14 @@ import inspect
 import typing
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.environment import outputs
+from metarl.environment.backends import Backend
 from metarl.errors import InputError
 from metarl.simulation.engine import mujoco
 from metarl.simulation.models import TaskModels
@@ -95,17 +96,18 @@ class TaskFamily:
     substeps: int = 1
     """Physics steps a control step."""
     compute_kinematics: bool = True
-    """Whether it reads fields that follow from the state (xpos, sensordata, ...). With
-    False only the state (qpos, qvel, ...) is current after a step, which is faster."""
+    """Whether it reads fields that follow from the state (xpos, sensordata, ...). Else
+    only the state (qpos, qvel, ...) is current after a step, which is faster."""
     normalize_observations: bool = True
     """Whether agents are given normalized observations. With False, all observations
-    have one scale as they are, and normalizing would only make that larger or
-    smaller."""
+    have one scale as they are."""
     camera: str | int = -1
     """Camera of the videos: a name, an id, or -1 for the free camera."""
     observation_names: Sequence[str] = ()
     """What each component of an observation is, with its unit, for those who connect a
-    robot: ``("position / m", ...)``. Empty where nobody has said so."""
+    robot: ``("position / m", ...)``."""
+    backend: Backend = Backend()
+    """What simulates it: see `on`."""
     success_measure: str = ""
     """What `success` measures, in words and physical units."""
 
@@ -128,11 +130,8 @@ class TaskFamily:
             self.horizon = horizon
         self.space = ParameterSpace(self.name, self.parameters, self.composition)
         every = declared(self.name, self.perturbations, self.parameters)
-        self.models = TaskModels(
-            self.build,
-            [p for p in every if isinstance(p, ModelPerturbation)],
-            self.space,
-        )
+        of_models = [p for p in every if isinstance(p, ModelPerturbation)]
+        self.models = TaskModels(self.build, of_models, self.space)
         self.sensor_perturbations = [
             p for p in every if isinstance(p, SensorPerturbation)
         ]
@@ -197,6 +196,8 @@ class TaskFamily:
         self, tasks: Sequence[Task], copies: int = 1, threads: int = 0
     ) -> Simulation:
         """Simulations of the tasks. MuJoCo's by default; a bridge brings its own."""
+        if self.backend.name == "warp":
+            return self.backend.worlds(self, tasks, copies)
         _ = mujoco.MjModel  # says what to do where MuJoCo is not installed
         from metarl.simulation.mujoco_batch import MujocoBatch
 
@@ -232,6 +233,32 @@ class TaskFamily:
         """
         return self.models(task)
 
+    def on(self, backend: str = "mujoco", device: str = "") -> Self:
+        """Let a backend simulate this family from now on; returns the family.
+
+        Args:
+            backend: "mujoco", or "warp": MuJoCo Warp, thousands of worlds on a GPU.
+            device: of warp: "cuda:0" by default, or "cpu".
+
+        Raises:
+            InputError: for another backend, a device that is not there, or a family
+                that brings simulations of its own.
+        """
+        made = Backend.of(backend, device)
+        if made != Backend() and type(self).simulate is not TaskFamily.simulate:
+            raise InputError(
+                f"{self.name} brings its own simulations. Use --backend mujoco."
+            )
+        if made != self.backend:  # models of another structure may have been kept
+            self.backend = made
+            self.models = TaskModels(self.build, self.models.perturbations, self.space)
+        return self
+
+    @property
+    def one_structure(self) -> bool:
+        """Whether `build` must give all tasks the same kinds of geoms: a GPU asks."""
+        return self.backend.name == "warp"
+
     # -- what follows from it ----------------------------------------------------
 
     @functools.cached_property
@@ -242,8 +269,7 @@ class TaskFamily:
         An observation's size is that of one simulation at rest, made once.
 
         Raises:
-            InputError: what `reset`, `act` and `observe` raise, or observations of
-                another shape than (1, observation_size).
+            InputError: what `reset`, `act` and `observe` raise, or for another shape.
         """
         nominal = self.task()
         sim = self.simulate([nominal], threads=1)

@@ -95,6 +95,8 @@ class ProtocolInfo:
     """Seconds per control step."""
     success: str = ""
     """What success means, in words."""
+    backend: str = "mujoco"
+    """What simulated: "mujoco" or "warp"."""
 
     @classmethod
     def read(cls, plain: Field) -> "ProtocolInfo":
@@ -111,6 +113,7 @@ class ProtocolInfo:
             plain.get("horizon").value,
             plain.get("control_period").value,
             plain.get("success").value or "",
+            plain.get("backend", "mujoco").text(),
         )
 
 

@@ -119,6 +119,7 @@ def evaluate(
             family.horizon,
             family.control_period,
             family.success_measure,
+            family.backend.name,
         ),
         results,
         tuple(ParameterInfo.of(*named) for named in family.space.parameters.items()),

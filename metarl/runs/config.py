@@ -42,6 +42,10 @@ class RunConfig:
 
     A run that was trained holds all of them.
     """
+    backend: str = "mujoco"
+    """What simulates in training."""
+    device: str = ""
+    """Of the backend warp."""
     init: str = ""
     """Folder of the run whose policy it starts from, if any."""
     command: str = ""

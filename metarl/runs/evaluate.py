@@ -27,7 +27,13 @@ from metarl.runs.system import commit
 
 
 def evaluate(
-    run: Run | Path | str, *, family: str = "", trust: bool = False, **options: Any
+    run: Run | Path | str,
+    *,
+    family: str = "",
+    trust: bool = False,
+    backend: str = "mujoco",
+    device: str = "",
+    **options: Any,
 ) -> Evaluation:
     """Evaluate a run by the protocol and add the result to its evaluation.json.
 
@@ -39,6 +45,8 @@ def evaluate(
         run: a run or its folder.
         family: what its family is now, if that moved.
         trust: run code that the run names without asking: see `metarl.load`.
+        backend: what simulates, whatever it was trained on: "mujoco" or "warp".
+        device: of MuJoCo Warp: "cuda:0" by default, or "cpu".
         options: ``splits``, ``tasks``, ``budgets``, ``query_episodes``, ``seed``,
             ``progress``: see `metarl.evaluation.protocol.evaluate`.
 
@@ -54,7 +62,7 @@ def evaluate(
     weights = checkpoint.weights_sha256(run.checkpoints)
     if (run.path / "evaluation.json").exists():
         read_evaluation(run.path / "evaluation.json")  # damaged: say so at once
-    results = protocol.evaluate(agent, made, **options)
+    results = protocol.evaluate(agent, made.on(backend, device), **options)
     about = RunInfo(
         run.config.family,
         run.config.agent,
@@ -125,6 +133,8 @@ def median_task(run: Run | Path | str, split: str) -> int:
 def _hash(results: Evaluation) -> str:
     """Of what makes evaluations comparable: protocol and checkpoint."""
     settings = dataclasses.asdict(dataclasses.replace(results.protocol, success=""))
+    if settings["backend"] == "mujoco":
+        del settings["backend"]  # as earlier versions, which knew no other
     weights = [results.run.weights_sha256] if results.run.weights_sha256 else []
     text = json.dumps([settings, results.run.control_steps, *weights], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -42,6 +42,8 @@ def train(
     out: Path | str = "runs",
     train_tasks: int = 0,
     drift: float = 0.0,
+    backend: str = "mujoco",
+    device: str = "",
     normalize_observations: bool = True,
     family_options: dict[str, Any] | None = None,
     agent_config: dict[str, Any] | None = None,
@@ -64,6 +66,8 @@ def train(
         train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
         drift: probability, at each control step of training, that a task's parameters
             are drawn again, but for goals: RMA trains at 0.004 (Kumar et al., 2021).
+        backend: what simulates: "mujoco", or "warp" (MuJoCo Warp, on a GPU).
+        device: of the backend warp: "cuda:0" by default, or "cpu".
         normalize_observations: give the agent normalized observations, unless it
             normalizes them
             by itself or they have one scale already.
@@ -105,12 +109,15 @@ def train(
         steps,
         train_tasks,
         drift,
+        backend=backend,
+        device=device,
         family_options=family_options or {},
         agent_config=agent_config or {},
         init=str(Path(init).resolve()) if init else "",
         command=command,
     )
     world, built = config.build()  # a wrong name or option leaves no folder behind
+    world.on(backend, device)
     if drift:
         world.tasks("train", 1, drift=drift)  # refused where nothing can change
     config = dataclasses.replace(
@@ -198,7 +205,7 @@ def _refuse_nonsense(checkpoint_seconds: float, **counts: int) -> None:
 
 def _sampler(config: RunConfig, agent: Agent) -> Sampler:
     return Sampler(
-        agent.family,
+        agent.family.on(config.backend, config.device),
         config.seed,
         agent.observes_task,
         config.train_tasks,

@@ -20,6 +20,7 @@ from torch import Tensor
 from metarl.errors import InputError, RunError
 from metarl.simulation.engine import WARNINGS, cores, mujoco
 from metarl.simulation.models import TaskModels
+from metarl.simulation.pictures import Pictures
 from metarl.tasks.space import ParameterSpace
 from metarl.tasks.task import Task
 
@@ -83,7 +84,7 @@ class MujocoBatch:
         self._held = [self.model] * self.n
         self.tasks = [task for task in tasks for _ in range(copies)]
         """The task that rules each simulation now, without its switches."""
-        self._renderer: mujoco.Renderer | None = None
+        self._pictures = Pictures()
         self._failed = np.zeros(self.n, np.int64)
         self._warned = np.zeros((self.n, len(WARNINGS) - 1), np.int64)
         """In episodes before the running ones: a reset clears MuJoCo's counts."""
@@ -223,23 +224,11 @@ class MujocoBatch:
             camera: a camera of it, or -1 for a free one.
             index: which simulation.
         """
-        # A renderer draws the model that it was made with.
-        if self._renderer is None or self._renderer.model is not model:
-            self.close()
-            self._renderer = mujoco.Renderer(model, 360, 480)
-        data = mujoco.MjData(model)
-        for name in ("qpos", "mocap_pos", "mocap_quat"):
-            getattr(data, name)[:] = getattr(self, name)[index].numpy()
-        mujoco.mj_forward(model, data)
-        self._renderer.update_scene(data, camera=camera)
-        picture: NDArray[np.uint8] = self._renderer.render()
-        return picture
+        return self._pictures.draw(self, model, camera, index)
 
     def close(self) -> None:
         """Free what draws."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self._pictures.close()
 
     def _misfit(self, error: Exception) -> InputError:
         """What to say of a model that does not have the sizes of the nominal one."""
