@@ -120,6 +120,8 @@ def export(
             "metarl": metarl.__version__,
             "commit": commit(),
             "adaptation": adapted,
+            "observation_size": robot.observation_size,
+            "action_size": robot.action_size,
             "control_period": robot.control_period,
             "horizon": robot.horizon,
             "observation_names": robot.observation_names or None,

@@ -6,6 +6,7 @@ but for those that count.
 """
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -68,19 +69,13 @@ def graph(policy: Policy, name: str, observation_size: int, action_size: int) ->
             memory = policy.start(_time_step(every))
             every |= {name: part.clone() for name, part in memory.items()}
         names = [name for name, part in every.items() if part.numel()]
-        try:
-            with _silence():
-                step = _Step(policy, every, names)
-                step = _Step(policy, every, _read(step))
-                traced = torch.export.export(step, tuple(step.inputs.values()))
-                model = _onnx(step, traced)
-        except Exception as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(
-                f"The policy of {name} cannot be exported, for it is no function of "
-                f"tensors without branches: {said}"
-            ) from error
+        with _refusing(name):
+            step = _Step(policy, every, names)
+            step = _Step(policy, every, _read(step))
+            traced = torch.export.export(step, tuple(step.inputs.values()))
         _compare(traced.module(), step, policy, name)
+        with _refusing(name):
+            model = _onnx(step, traced)
         outputs = dict(zip(step.outputs, step(*step.inputs.values()), strict=True))
     return Graph(model, step.inputs, outputs)
 
@@ -206,14 +201,24 @@ def _constants(normalizer: Normalizer) -> Callable[[Tensor], Tensor]:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep to themselves what exporters say to their own developers."""
+def _refusing(name: str) -> Iterator[None]:
+    """Say in a line what exporters say on many pages, to their own developers."""
     before = logging.root.manager.disable
     logging.disable()
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"The policy of {name} cannot be exported: its actions are no function of "
+            f"tensors without branches. {said}"
+        ) from error
     finally:
         logging.disable(before)
 
