@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what a name is, for type checkers and editors
     from typing import Any
 
     from metarl.deploy.adapter import Adapter as Adapter
+    from metarl.deploy.export import export as export
     from metarl.deploy.load import (
         adapter as adapter,
     )
@@ -101,6 +102,7 @@ _HOMES = {
     "adapter": "metarl.deploy.load",
     "compare": "metarl.reports.compare",
     "evaluate": "metarl.runs.evaluate",
+    "export": "metarl.deploy.export",
     "load": "metarl.deploy.load",
     "make_family": "metarl.environment.registry",
     "make_vec": "metarl.environment.gymnasium",

@@ -74,6 +74,11 @@ def small(words, run, out):
         words[words.index("--after") + 1] = "0,1"
     if words[0] == "video":
         words += ["--fps", "5", "--size", "160x120"]
+    if words[0] == "export" and "--after" in words:
+        words[words.index("--after") + 1] = "1"
+    if words[0] == "export" and not (run / "evaluation.json").exists():
+        few = ["--splits", "far", "--episodes", "1", "--tasks", "2"]
+        assert main(["evaluate", str(run), *few]) == 0
     if words[0] == "check":
         robots = "experiments/custom_robot/"
         asked = words[1] if words[1].startswith(robots) else f"{robots}cart.py:Cart"

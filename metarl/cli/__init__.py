@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": "compare evaluated runs in pairs, on the same tasks",
     "video": "record a run before and after adaptation",
     "play": "set a task's parameters in the browser and watch a run adapt",
+    "export": "a run's policy as ONNX, or its numbers as a table",
     "report": "one HTML page about one or more runs",
     "leaderboard": "compare all agents at equal cost",
     "tune": "search an agent's hyper-parameters on a family",

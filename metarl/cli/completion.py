@@ -28,7 +28,7 @@ _metarl() {
     case "${COMP_WORDS[1]}:$COMP_CWORD" in
       train:2|info:2|check:2) words="%(families)s" ;;
       train:3) words="%(agents)s" ;;
-      evaluate:2|video:2|play:2|report:*|compare:*) words="%(checkpoints)s" ;;
+      evaluate:2|video:2|play:2|export:2|report:*|compare:*) words="%(checkpoints)s" ;;
       list:2) words="families agents checkpoints" ;;
       new:2) words="family" ;;
       paper:2) words="%(rows)s" ;;

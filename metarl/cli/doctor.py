@@ -26,6 +26,7 @@ def doctor(runs: Path = Path("runs"), clean: bool = False) -> int:
         ("links envs/ and agents/", True, links),
         ("real robots (go1-velocity, panda-lift)", False, robots),
         ("tuning (metarl tune)", False, tuning),
+        ("policies as ONNX (metarl export)", False, exporting),
         ("no leftovers of crashes (runs/)", False, lambda: crashes(runs)),
     ]
     failed = False
@@ -126,6 +127,12 @@ def robots() -> str | None:
 def tuning() -> str | None:
     """What installs Optuna, if it is missing."""
     return "pip install 'metarl-suite[tune]'" if _absent("optuna") else None
+
+
+def exporting() -> str | None:
+    """What installs ONNX's packages, if one is missing."""
+    absent = _absent("onnx") or _absent("onnxscript")
+    return "pip install 'metarl-suite[deploy]'" if absent else None
 
 
 def crashes(runs: Path) -> str | None:

@@ -6,7 +6,7 @@ episodes.returns         # (task, copy)
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -53,6 +53,32 @@ class Policy(Protocol):
 
     def act(self, time_step: TimeStep) -> Tensor:
         """Actions, (task, copy, action_size)."""
+        ...
+
+
+PolicyMemory = dict[str, Tensor]
+"""What a policy keeps from one step to the next, by name, each (task * copy, ...)."""
+
+
+@runtime_checkable
+class MemoryPolicy(Policy, Protocol):
+    """A policy whose memory can be held outside it: `metarl export` needs that."""
+
+    def start(self, time_step: TimeStep) -> PolicyMemory:
+        """What it keeps before the first step of an episode.
+
+        Args:
+            time_step: gives the sizes, and nothing else.
+        """
+        ...
+
+    def step(
+        self, time_step: TimeStep, memory: PolicyMemory
+    ) -> tuple[Tensor, PolicyMemory]:
+        """What `act` gives after this memory, and the memory then.
+
+        It changes nothing, and no branch in it depends on the numbers.
+        """
         ...
 
 

@@ -290,7 +290,11 @@ class Evaluation:
             import pandas
         except ImportError as error:
             raise InputError("to_frame() needs pandas: pip install pandas") from error
-        return pandas.DataFrame(list(self._rows()))
+        return pandas.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `to_frame`, for which no pandas is needed."""
+        return list(self._rows())
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         run = {

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from metarl.environment.episodes import TimeStep
+from metarl.environment.episodes import PolicyMemory, TimeStep
 from metarl.learning.normalization import Normalizer
 from metarl.learning.ppo import layers
 
@@ -35,14 +35,16 @@ class History:
         self.steps = torch.zeros(simulations, window, observation_size + action_size)
         """The newest last, (n, window, observation_size + action_size)."""
 
-    def inputs(self, observation: Tensor, first: Tensor) -> Tensor:
+    def inputs(self, observation: Tensor, first: Tensor | None = None) -> Tensor:
         """Observations with the steps before them, (n, inputs).
 
         Args:
             observation: normalized, (n, observation_size).
             first: whether an episode begins, (n,) bool. What was before is forgotten.
+                Default: none does.
         """
-        self.steps = self.steps.masked_fill(first[:, None, None], 0.0)
+        if first is not None:
+            self.steps = self.steps.masked_fill(first[:, None, None], 0.0)
         return torch.cat([observation, self.steps.flatten(1)], -1)
 
     def note(self, observation: Tensor, action: Tensor) -> None:
@@ -104,12 +106,33 @@ class HistoryPolicy:
     @torch.no_grad()
     def act(self, time_step: TimeStep) -> Tensor:
         """Actions, (task, copy, action_size)."""
-        grid = time_step.first.shape
+        first = time_step.first.flatten()
+        if self.history is None or len(self.history.steps) != len(first):
+            self.history = self._no_history(time_step)
+        return self._acted(time_step, self.history, first)
+
+    def start(self, time_step: TimeStep) -> PolicyMemory:
+        """No step."""
+        return {"steps": self._no_history(time_step).steps}
+
+    @torch.no_grad()
+    def step(
+        self, time_step: TimeStep, memory: PolicyMemory
+    ) -> tuple[Tensor, PolicyMemory]:
+        """Actions after these steps, and the steps then."""
+        history = self._no_history(time_step)
+        history.steps = memory["steps"]
+        action = self._acted(time_step, history)
+        return action, {"steps": history.steps}
+
+    def _acted(
+        self, time_step: TimeStep, history: History, first: Tensor | None = None
+    ) -> Tensor:
         observation = self.normalizer(time_step.observation).flatten(0, 1)
-        sizes = (observation.shape[-1], time_step.noise.shape[-1])
-        if self.history is None or len(self.history.steps) != len(observation):
-            self.history = History(len(observation), self.window, *sizes)
-        inputs = self.history.inputs(observation, time_step.first.flatten())
-        action = self.mean(inputs)
-        self.history.note(observation, action)
-        return action.unflatten(0, grid)
+        action = self.mean(history.inputs(observation, first))
+        history.note(observation, action)
+        return action.unflatten(0, time_step.first.shape)
+
+    def _no_history(self, time_step: TimeStep) -> History:
+        sizes = time_step.observation.shape[-1], time_step.noise.shape[-1]
+        return History(time_step.first.numel(), self.window, *sizes)

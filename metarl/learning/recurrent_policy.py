@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from metarl.environment.episodes import Episodes, TimeStep
+from metarl.environment.episodes import Episodes, PolicyMemory, TimeStep
 from metarl.learning.distributions import MIN_LOG_STD, Gaussian
 from metarl.learning.heads import Critic, HeadName, Sizes, make_head
 from metarl.learning.normalization import Normalizer
@@ -63,7 +63,8 @@ class Memory(nn.Module, abc.ABC):
 
 def chosen(which: Tensor, new: State, old: State) -> State:
     """The new state where ``which``, (n,), says so, and the old one elsewhere."""
-    if which.all():  # the usual case, which costs nothing then
+    # The usual case, which costs nothing then. A graph has no such branch.
+    if not torch.compiler.is_exporting() and which.all():
         return new
 
     def both(new: Tensor, old: Tensor) -> Tensor:
@@ -327,14 +328,32 @@ class FixedStatePolicy:
     def act(self, time_step: TimeStep) -> Tensor:
         """Actions, (task, copy, action_size)."""
         if self.acting is None or bool(time_step.first.all()):
-            source = self.source
-            tasks, copies = time_step.reward.shape
-            acting = RecurrentRollout(
-                source.network, source.normalizer, tasks, copies, self.explore
-            )
-            acting.state = tuple(s.repeat_interleave(copies, 0) for s in self.state)
-            acting.last_action, acting.last_reward = (
-                value.repeat_interleave(copies, 0) for value in self.last
-            )
-            self.acting = acting
+            self.acting = self._from(self.start(time_step), time_step)
         return self.acting.act(time_step)
+
+    def start(self, time_step: TimeStep) -> PolicyMemory:
+        """The state that every episode starts from."""
+        last_action, last_reward = self.last
+        memory = {"last_action": last_action, "last_reward": last_reward}
+        memory |= {f"state_{i}": part for i, part in enumerate(self.state)}
+        copies = time_step.reward.shape[1]
+        return {n: part.repeat_interleave(copies, 0) for n, part in memory.items()}
+
+    def step(
+        self, time_step: TimeStep, memory: PolicyMemory
+    ) -> tuple[Tensor, PolicyMemory]:
+        """Actions after this state, and the state then."""
+        acting = self._from(memory, time_step)
+        action = acting.act(time_step)
+        parts = (acting.last_action, acting.last_reward, *acting.state)
+        return action, dict(zip(memory, parts, strict=True))
+
+    def _from(self, memory: PolicyMemory, time_step: TimeStep) -> RecurrentRollout:
+        """A rollout that goes on from a memory."""
+        source, (tasks, copies) = self.source, time_step.reward.shape
+        acting = RecurrentRollout(
+            source.network, source.normalizer, tasks, copies, self.explore
+        )
+        acting.last_action, acting.last_reward, *state = memory.values()
+        acting.state = tuple(state)
+        return acting

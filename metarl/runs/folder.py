@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 from torch import Tensor
@@ -23,14 +23,20 @@ from torch import Tensor
 from metarl.environment.family import TaskFamily
 from metarl.environment.registry import absolute, label
 from metarl.errors import InputError, RunError
+from metarl.evaluation.results import Evaluation
 from metarl.learning.agent import Agent
 from metarl.runs import checkpoint
 from metarl.runs.config import FORMAT, RunConfig, read_config
-from metarl.runs.files import replacing, write_json
+from metarl.runs.files import read_json, replacing, write_json
 from metarl.runs.moved import locate, warn_if_changed
 from metarl.runs.system import system
 from metarl.runs.trust import require
 from metarl.tasks.defaults import own_process
+
+if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped]
+
+Table = Literal["evaluation", "metrics"]
 
 
 class Run:
@@ -236,6 +242,48 @@ class Run:
             except json.JSONDecodeError:
                 break
         return rows
+
+    def rows(self, table: Table = "evaluation") -> list[dict[str, Any]]:
+        """What the run's files hold, as rows of one table.
+
+        Each begins with run, family, agent and seed. Nothing of the run is executed.
+
+        Args:
+            table: "evaluation": a row per split, task and budget of the newest one;
+                "metrics": a row per meta-iteration.
+
+        Raises:
+            InputError: if there is none, or the file is damaged.
+        """
+        config = self.config
+        if table not in ("evaluation", "metrics"):
+            raise InputError(f"table={table!r} is neither 'evaluation' nor 'metrics'.")
+        if table == "evaluation":
+            path = self.path / "evaluation.json"
+            if not path.exists():
+                raise InputError(
+                    f"{self.path} was not evaluated. Do it with "
+                    f"`metarl evaluate {self.path}`."
+                )
+            return Evaluation.from_dict(read_json(path), path).rows()
+        name, family = label(config.agent), label(config.family)
+        own = {"run": name, "family": family, "agent": config.agent}
+        rows = [{**own, "seed": config.seed, **row} for row in self.metrics()]
+        if not rows:
+            raise InputError(f"{self.path} has no metrics: it was not trained.")
+        return rows
+
+    def to_frame(self, table: Table = "evaluation") -> "pandas.DataFrame":
+        """The same `rows` as a pandas table.
+
+        Raises:
+            InputError: what `rows` raises, or if pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise InputError("to_frame() needs pandas: pip install pandas") from error
+        return pandas.DataFrame(self.rows(table))
 
     def cut_metrics(self, iteration: int) -> list[dict[str, Any]]:
         """Keep the rows before ``iteration``: a resumed run writes the rest again."""

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from metarl.runs.stopping import Stop
 from metarl.runs.trust import record
 from metarl.simulation.engine import WARNINGS
 from metarl.tasks.defaults import own_process
+
+Callback = Callable[[dict[str, Any]], None]
+"""Is given the metrics of an iteration, a dictionary of its own each time."""
 
 
 @own_process()
@@ -53,6 +56,7 @@ def train(
     checkpoint_seconds: float = 60.0,
     quiet: bool = False,
     trust: bool = False,
+    callback: Callback | None = None,
 ) -> Run:
     """Meta-train an agent on a family.
 
@@ -81,6 +85,9 @@ def train(
         quiet: print nothing.
         trust: run code that the run ``init`` names without asking. Family and agent,
             given here, are trusted, also later.
+        callback: called with the metrics of each iteration, after they are written:
+            what a line of ``metrics.jsonl`` holds, ``control_steps`` among it. What it
+            raises stops the training, which `resume` goes on with.
 
     Returns:
         The finished run.
@@ -135,14 +142,14 @@ def train(
     built.normalizer.enabled = config.normalize_observations
     _warm_start(config, built, _sampler(config, built), trust)
     if reuse and (found := find_run(config, out)):
-        return resume(found.path, steps, checkpoint_seconds, quiet)
+        return resume(found.path, steps, checkpoint_seconds, quiet, callback=callback)
     run = Run.create(config, out)
     run.trust = trust
     for reference in (config.family_sha256 and family, config.agent_sha256 and agent):
         if file := source(reference):
             record(file, run.path)
     with run.locked(), _resumable(run), Stop(run.path) as stop:
-        _loop(run, *_fresh(run), stop, checkpoint_seconds, quiet)
+        _loop(run, *_fresh(run), stop, checkpoint_seconds, quiet, callback)
     return run
 
 
@@ -155,6 +162,7 @@ def resume(
     *,
     family: str = "",
     trust: bool = False,
+    callback: Callback | None = None,
 ) -> Run:
     """Go on with a run from its newest checkpoint, to the bits of an unbroken one.
 
@@ -165,6 +173,7 @@ def resume(
         quiet: print nothing.
         family: what the run's family is now, if that moved.
         trust: run code that the run names without asking: see `metarl.load`.
+        callback: called with the metrics of each further iteration: see `train`.
 
     Raises:
         InputError: if it is no run, its checkpoint is damaged or foreign, or its code
@@ -182,7 +191,7 @@ def resume(
             _, agent, state = run.load()
             sampler = _sampler(run.config, agent)
             sampler.load_state(state["sampler"])
-        _loop(run, agent, sampler, stop, checkpoint_seconds, quiet)
+        _loop(run, agent, sampler, stop, checkpoint_seconds, quiet, callback)
     return run
 
 
@@ -252,6 +261,7 @@ def _loop(
     stop: Stop,
     checkpoint_seconds: float,
     quiet: bool,
+    callback: Callback | None,
 ) -> None:
     """Iterate until the steps are spent."""
     run.cut_metrics(sampler.iteration)
@@ -292,6 +302,8 @@ def _loop(
             append(run.path / "metrics.jsonl", line.encode())
             board.add(sampler.control_steps, row)
             progress.update(row)
+            if callback is not None:
+                callback(dict(row))
             if stop.number:
                 break
             if time.monotonic() - saved > checkpoint_seconds:
