@@ -24,7 +24,7 @@ import functools
 import inspect
 import typing
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -34,7 +34,7 @@ from torch import Tensor
 from metarl.environment import outputs
 from metarl.errors import InputError
 from metarl.simulation.engine import mujoco
-from metarl.simulation.models import TaskModels
+from metarl.simulation.models import DRAWN, TaskModels
 from metarl.simulation.perturbations import (
     ModelPerturbation,
     Perturbation,
@@ -136,6 +136,11 @@ class TaskFamily:
         self.sensor_perturbations = [
             p for p in every if isinstance(p, SensorPerturbation)
         ]
+        self._drawn = self.models
+        if "visual" in inspect.signature(self.build).parameters:
+            build: Callable[..., Any] = self.build
+            drawn = functools.partial(build, visual=True)
+            self._drawn = TaskModels(drawn, (), self.space, DRAWN)
 
     # -- what a family says ------------------------------------------------------
 
@@ -145,6 +150,9 @@ class TaskFamily:
         All tasks must give the same sizes (joints, geoms, actuators); numbers,
         lengths and shapes may differ. After editing masses on a compiled model, call
         ``mujoco.mj_setConst``.
+
+        With a parameter ``visual=False`` it is called with True for models that are
+        only drawn: ``robot(FILE, visual=visual)`` has its visual meshes there alone.
         """
         raise NotImplementedError
 
@@ -227,10 +235,10 @@ class TaskFamily:
     def render_model(self, task: Task) -> "mujoco.MjModel":
         """The model that videos show: by default, the one that is simulated.
 
-        A family that simulates without meshes draws with them. Positions mean the
-        same in both.
+        A family that simulates without meshes draws with them, by `build` or here.
+        Positions mean the same in both.
         """
-        return self.models(task)
+        return self._drawn(task)
 
     # -- what follows from it ----------------------------------------------------
 

@@ -20,6 +20,8 @@ from metarl.tasks.task import Task
 
 LARGEST_CACHE = 2**30
 """Bytes of the models that are kept. Those in use are held by their simulations."""
+DRAWN = 2**27
+"""Bytes of models with meshes that are kept for drawing."""
 
 
 class TaskModels:
