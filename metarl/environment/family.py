@@ -250,10 +250,17 @@ class TaskFamily:
         An observation's size is that of one simulation at rest, made once.
 
         Raises:
-            InputError: what `reset`, `act` and `observe` raise, or observations of
-                another shape than (1, observation_size).
+            InputError: what `reset`, `act` and `observe` raise, for observations of
+                another shape than (1, observation_size), or if there is nothing to
+                observe or to act with.
         """
         nominal = self.task()
+        if not self.action_size:
+            raise InputError(
+                f"The model of {self.name} has no actuators, so that no action would "
+                "change anything. Add some in build(), as metarl.robot does, or write "
+                "act() and action_size."
+            )
         sim = self.simulate([nominal], threads=1)
         everywhere = torch.ones(1, dtype=torch.bool, device=sim.device)
         sim.reset(everywhere)
@@ -266,6 +273,8 @@ class TaskFamily:
         sim.close()
         size = seen.shape[-1] if isinstance(seen, Tensor) and seen.ndim else 0
         outputs.numbers(self, "observe()", seen, (1, size))
+        if not size:
+            raise InputError(f"observe() of {self.name} gives no number to observe.")
         return Spec(size, self.action_size, len(self.space.normalized(nominal)))
 
     @functools.cached_property

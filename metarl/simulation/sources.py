@@ -96,12 +96,10 @@ def robot(
         kinds = "motor" if actuators is None else actuators
         actuate(spec, path.name, kinds, limits=limits, **given)
     elif any(value is not None for value in given.values()):
-        given_too = ", ".join(
-            what for what, value in given.items() if value is not None
-        )
+        unused = ", ".join(what for what, value in given.items() if value is not None)
         raise InputError(
-            f"{path.name} has actuators of its own, which {given_too} does not change. Say "
-            'which to put in their place: actuators="position", say.'
+            f"{path.name} has actuators of its own, which {unused} does not change. "
+            'Say which to put in their place: actuators="position", say.'
         )
     if floor:
         add_floor(spec)
