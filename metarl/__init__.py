@@ -71,6 +71,7 @@ if TYPE_CHECKING:  # what a name is, for type checkers and editors
     from metarl.simulation.perturbations import (
         ObservationNoise as ObservationNoise,
     )
+    from metarl.simulation.sources import robot as robot
     from metarl.tasks.parameter import (
         Choice as Choice,
     )
@@ -109,6 +110,7 @@ _HOMES = {
     "register_gymnasium": "metarl.environment.registry",
     "report": "metarl.reports.report",
     "resume": "metarl.runs.train",
+    "robot": "metarl.simulation.sources",
     "train": "metarl.runs.train",
     "video": "metarl.render.run_video",
 }

@@ -1,6 +1,5 @@
 """A Franka Emika Panda as MuJoCo Menagerie models it, at the job of our own arm."""
 
-from metarl.envs import menagerie
 from metarl.envs.grasping.arm import ArmLift
 from metarl.envs.grasping.arm_family import ActionSpace
 from metarl.envs.grasping.arm_model import (
@@ -14,8 +13,9 @@ from metarl.envs.grasping.arm_model import (
     furnish,
     set_table,
 )
+from metarl.simulation import menagerie
 from metarl.simulation.engine import mujoco
-from metarl.simulation.models import TaskModels
+from metarl.simulation.models import DRAWN, TaskModels
 from metarl.tasks.task import Task
 
 
@@ -72,7 +72,7 @@ class PandaLift(ArmLift):
         horizon: int | None = None,
     ) -> None:
         super().__init__(action_space=action_space, horizon=horizon)
-        self._drawn = TaskModels(self._with_meshes, (), self.space, menagerie.DRAWN)
+        self._drawn = TaskModels(self._with_meshes, (), self.space, DRAWN)
 
     def build(self, task: Task) -> "mujoco.MjSpec":
         """The robot at its table, without its meshes."""

@@ -2,7 +2,6 @@
 
 import math
 
-from metarl.envs import menagerie
 from metarl.envs.locomotion.quadruped import QuadrupedVelocity
 from metarl.envs.locomotion.quadruped_model import (
     HOME,
@@ -13,8 +12,9 @@ from metarl.envs.locomotion.quadruped_model import (
     furnish,
     weaken,
 )
+from metarl.simulation import menagerie
 from metarl.simulation.engine import mujoco
-from metarl.simulation.models import TaskModels
+from metarl.simulation.models import DRAWN, TaskModels
 from metarl.tasks.task import Task
 
 
@@ -29,7 +29,7 @@ class Go1Velocity(QuadrupedVelocity):
 
     def __init__(self, *, horizon: int | None = None) -> None:
         super().__init__(horizon=horizon)
-        self._drawn = TaskModels(go1, (), self.space, menagerie.DRAWN)
+        self._drawn = TaskModels(go1, (), self.space, DRAWN)
 
     def build(self, task: Task) -> "mujoco.MjSpec":
         """The robot on its ground, without its meshes."""

@@ -4,7 +4,6 @@ Each check is a function of the family. It returns a line for people or nothing,
 raises `ContractError` with what is wrong and what to do about it.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,14 +15,12 @@ from metarl.environment.environment import Environment
 from metarl.environment.family import TaskFamily
 from metarl.environment.gymnasium import GymnasiumEnv, GymnasiumVectorEnv
 from metarl.environment.sb3 import StableBaselinesEnv
+from metarl.environment.speed import measure_speed, seeded_actions
 from metarl.errors import InputError, RunError
 from metarl.simulation.engine import WARNINGS, mujoco
 from metarl.tasks.parameter import Choice, Parameter
-from metarl.tasks.randomness import torch_generator
 from metarl.tasks.task import Task
 
-STEPS = 40
-"""Control steps of the episodes that are compared."""
 LONG = 150
 """Control steps after which a parameter must have been felt."""
 LARGEST_REWARD = 1e3
@@ -57,6 +54,8 @@ def check(family: TaskFamily, speed: bool = True, extra: Sequence[Check] = ()) -
         except (ContractError, InputError, RunError) as problem:
             broken += 1
             print(f"BROKEN  {title}\n        {problem}", flush=True)
+            if examine is has_a_model:
+                break  # the others would only say it again
         except Exception as error:
             broken += 1
             where = _where(error)
@@ -75,6 +74,12 @@ def describes_itself(family: TaskFamily) -> str:
     if not family.success_measure:
         return "no success_measure, so that reports show returns alone"
     return ", ".join(family.parameters)
+
+
+def has_a_model(family: TaskFamily) -> str:
+    """Its nominal model is built, observed and acted on."""
+    spec = family.spec
+    return f"{spec.observation_size} observations, {spec.action_size} actions"
 
 
 def splits_are_apart(family: TaskFamily) -> str:
@@ -105,7 +110,7 @@ def simulates(family: TaskFamily) -> str:
     environment = Environment(family, tasks)
     environment.reset(0)
     low = high = 0.0
-    for action in _actions(family, environment.n):
+    for action in seeded_actions(family, environment.n):
         step = environment.step(action)
         low, high = (
             min(low, float(step.reward.min())),
@@ -183,7 +188,7 @@ def adapters_agree(family: TaskFamily) -> None:
     baselines = StableBaselinesEnv(Environment(family, [task]))
     baselines.seed(3)
     seen = [single.reset(seed=3)[0], vector.reset(seed=3)[0][0], baselines.reset()[0]]
-    for action in _actions(family, 1)[:20].numpy():
+    for action in seeded_actions(family, 1)[:20].numpy():
         if not all(np.array_equal(seen[0], other) for other in seen[1:]):
             raise ContractError(
                 "The three adapters differ. Does observe() change anything?"
@@ -205,7 +210,7 @@ def goes_on_from_a_state(family: TaskFamily) -> None:
     tasks = family.tasks("train", 3)
     whole, again = Environment(family, tasks), Environment(family, tasks)
     whole.reset(1)
-    actions = _actions(family, 3)
+    actions = seeded_actions(family, 3)
     for action in actions[:10]:
         seen = whole.step(action).observation
     loaded = again.load_state(*whole.state())
@@ -231,7 +236,7 @@ def ends_with_success(family: TaskFamily) -> str:
     """An episode ends with a success in [0, 1] and finite measures."""
     environment = Environment(family, family.tasks("train", 4))
     environment.reset(0)
-    actions = _actions(family, 4, family.horizon)
+    actions = seeded_actions(family, 4, family.horizon)
     made = 0
     while environment.active.any():
         environment.step(actions[made % len(actions)])
@@ -257,43 +262,9 @@ def is_fast(family: TaskFamily) -> str:
     )
 
 
-def measure_speed(family: TaskFamily, seconds: float = 3.0) -> tuple[float, float]:
-    """Control steps a second of 64 tasks x 4 copies, and the share of the physics.
-
-    Args:
-        family: the family, under random actions.
-        seconds: how long to measure.
-    """
-    environment = Environment(family, family.tasks("train", 64), 4)
-    actions = _actions(family, environment.n)
-    environment.reset(0)
-    environment.step(actions[0])
-    inside, steps = 0.0, 0
-
-    def timed(method: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: Any) -> None:
-            nonlocal inside
-            began = time.perf_counter()
-            method(*arguments)
-            inside += time.perf_counter() - began
-
-        return call
-
-    sim = environment.sim
-    for name in ("step", "reset", "refresh"):  # what MuJoCo alone would do, too
-        setattr(sim, name, timed(getattr(sim, name)))
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        if not environment.active.any():
-            environment.reset()
-        steps += int(environment.active.sum())
-        environment.step(actions[steps % len(actions)])
-    wall = time.perf_counter() - began
-    return steps / wall, inside / wall
-
-
 CHECKS: Sequence[Check] = (
     describes_itself,
+    has_a_model,
     splits_are_apart,
     simulates,
     is_deterministic,
@@ -302,13 +273,6 @@ CHECKS: Sequence[Check] = (
     goes_on_from_a_state,
     ends_with_success,
 )
-
-
-def _actions(family: TaskFamily, n: int, steps: int = STEPS) -> Tensor:
-    """Seeded random actions, the same for all simulations, (steps, n, size)."""
-    generator = torch_generator("check")
-    action = 2 * torch.rand(steps, 1, family.action_size, generator=generator) - 1
-    return action.expand(steps, n, family.action_size)
 
 
 def _not_finite(environment: Environment, index: int, action: Tensor) -> str:
@@ -324,7 +288,7 @@ def _not_finite(environment: Environment, index: int, action: Tensor) -> str:
 def _trace(environment: Environment, seed: int) -> Tensor:
     """All that happens in an episode, (n, ...)."""
     seen = [environment.reset(seed)]
-    for action in _actions(environment.family, environment.n, LONG):
+    for action in seeded_actions(environment.family, environment.n, LONG):
         step = environment.step(action)
         seen += [step.observation, step.reward[:, None], environment.sim.qpos.float()]
     # A sparse reward may be felt by nobody, but the measures know it.

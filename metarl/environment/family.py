@@ -22,9 +22,7 @@ environment calls them for all simulations at a time.
 
 import functools
 import inspect
-import typing
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -32,10 +30,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metarl.environment import outputs
+from metarl.environment.arguments import arguments_of, warn_renamed
 from metarl.environment.backends import Backend
 from metarl.errors import InputError
 from metarl.simulation.engine import mujoco
-from metarl.simulation.models import TaskModels
+from metarl.simulation.models import DRAWN, TaskModels
 from metarl.simulation.perturbations import (
     ModelPerturbation,
     Perturbation,
@@ -117,10 +116,10 @@ class TaskFamily:
         cls.name = cls.__dict__.get("name", cls.__name__)
         for old, new in _RENAMED.items():
             if old in cls.__dict__:
-                _warn_renamed(cls, old, new)
+                warn_renamed(cls, old, new)
                 setattr(cls, new, cls.__dict__[old])
         if "one_scale" in cls.__dict__:
-            _warn_renamed(cls, "one_scale", "normalize_observations = not one_scale")
+            warn_renamed(cls, "one_scale", "normalize_observations = not one_scale")
             cls.normalize_observations = not cls.__dict__["one_scale"]
 
     def __init__(self, *, horizon: int | None = None) -> None:
@@ -135,6 +134,11 @@ class TaskFamily:
         self.sensor_perturbations = [
             p for p in every if isinstance(p, SensorPerturbation)
         ]
+        self._drawn = self.models
+        if "visual" in inspect.signature(self.build).parameters:
+            build: Callable[..., Any] = self.build
+            drawn = functools.partial(build, visual=True)
+            self._drawn = TaskModels(drawn, (), self.space, DRAWN)
 
     # -- what a family says ------------------------------------------------------
 
@@ -144,6 +148,9 @@ class TaskFamily:
         All tasks must give the same sizes (joints, geoms, actuators); numbers,
         lengths and shapes may differ. After editing masses on a compiled model, call
         ``mujoco.mj_setConst``.
+
+        With a parameter ``visual=False`` it is called with True for models that are
+        only drawn: ``robot(FILE, visual=visual)`` has its visual meshes there alone.
         """
         raise NotImplementedError
 
@@ -228,10 +235,10 @@ class TaskFamily:
     def render_model(self, task: Task) -> "mujoco.MjModel":
         """The model that videos show: by default, the one that is simulated.
 
-        A family that simulates without meshes draws with them. Positions mean the
-        same in both.
+        A family that simulates without meshes draws with them, by `build` or here.
+        Positions mean the same in both.
         """
-        return self.models(task)
+        return self._drawn(task)
 
     def on(self, backend: str = "mujoco", device: str = "") -> Self:
         """Let a backend simulate this family from now on; returns the family.
@@ -250,8 +257,9 @@ class TaskFamily:
                 f"{self.name} brings its own simulations. Use --backend mujoco."
             )
         if made != self.backend:  # models of another structure may have been kept
-            self.backend = made
+            self.backend, drawn = made, self._drawn is self.models
             self.models = TaskModels(self.build, self.models.perturbations, self.space)
+            self._drawn = self.models if drawn else self._drawn
         return self
 
     @property
@@ -269,9 +277,16 @@ class TaskFamily:
         An observation's size is that of one simulation at rest, made once.
 
         Raises:
-            InputError: what `reset`, `act` and `observe` raise, or for another shape.
+            InputError: what `reset`, `act` and `observe` raise, for observations of
+                another shape, or if there is nothing to observe or to act with.
         """
         nominal = self.task()
+        if not self.action_size:
+            raise InputError(
+                f"The model of {self.name} has no actuators, so that no action would "
+                "change anything. Add some in build(), as metarl.robot does, or write "
+                "act() and action_size."
+            )
         sim = self.simulate([nominal], threads=1)
         everywhere = torch.ones(1, dtype=torch.bool, device=sim.device)
         sim.reset(everywhere)
@@ -284,6 +299,8 @@ class TaskFamily:
         sim.close()
         size = seen.shape[-1] if isinstance(seen, Tensor) and seen.ndim else 0
         outputs.numbers(self, "observe()", seen, (1, size))
+        if not size:
+            raise InputError(f"observe() of {self.name} gives no number to observe.")
         return Spec(size, self.action_size, len(self.space.normalized(nominal)))
 
     @functools.cached_property
@@ -312,19 +329,7 @@ class TaskFamily:
     @classmethod
     def arguments(cls) -> dict[str, tuple[Any, Any]]:
         """Type and default of each argument, also of those that ``**`` passes on."""
-        found: dict[str, tuple[Any, Any]] = {}
-        for kind in cls.__mro__:
-            if "__init__" not in kind.__dict__:
-                continue
-            init: Any = kind.__dict__["__init__"]
-            hints = typing.get_type_hints(init)
-            _, *own = inspect.signature(init).parameters.values()
-            for p in own:
-                if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
-                    found.setdefault(p.name, (hints.get(p.name, Any), p.default))
-            if not any(p.kind == p.VAR_KEYWORD for p in own):
-                break
-        return found
+        return arguments_of(cls)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -390,11 +395,3 @@ class TaskFamily:
         if not tasks:
             raise InputError("At least one task is needed.")
         return [self.space.check(task) for task in tasks]
-
-
-def _warn_renamed(family: type, old: str, new: str) -> None:
-    warnings.warn(
-        f"{family.__name__}.{old} is now {new}. The old name ends with metarl 0.3.",
-        DeprecationWarning,
-        stacklevel=4,
-    )

@@ -20,6 +20,8 @@ from metarl.tasks.task import Task
 
 LARGEST_CACHE = 2**30
 """Bytes of the models that are kept. Those in use are held by their simulations."""
+DRAWN = 2**27
+"""Bytes of models with meshes that are kept for drawing."""
 
 
 class TaskModels:
@@ -53,8 +55,8 @@ class TaskModels:
         It is shared: do not edit it.
 
         Raises:
-            InputError: if `build` returns no model, or for a perturbation that does
-                not fit it.
+            InputError: if `build` returns no model, for one that MuJoCo refuses, or
+                for a perturbation that does not fit it.
         """
         if task in self._kept:
             self._kept.move_to_end(task)
@@ -85,10 +87,20 @@ class TaskModels:
             perturbation.edit_spec(source, task[perturbation.parameter], parameter)
         # A copy, as the family may keep what it built.
         compiled = isinstance(source, mujoco.MjModel)
-        model = copy.copy(source) if compiled else source.compile()
+        model = copy.copy(source) if compiled else self._compiled(source, task)
         for perturbation in self.perturbations:
             perturbation.edit_model(model, task[perturbation.parameter])
         return model
+
+    def _compiled(self, spec: "mujoco.MjSpec", task: Task) -> "mujoco.MjModel":
+        try:
+            return spec.compile()
+        except ValueError as error:
+            said = " ".join(str(error).removeprefix("Error: ").split())
+            raise InputError(
+                f"MuJoCo refuses the model that build() of {self.space.family} gives "
+                f"for the task {task}: {said}."
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the models, which another process compiles for itself."""

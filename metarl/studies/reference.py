@@ -23,9 +23,9 @@ import tyro
 from PIL import Image
 
 import metarl
-from metarl.environment.check import measure_speed as measured_speed
 from metarl.environment.environment import Environment
 from metarl.environment.registry import names
+from metarl.environment.speed import measure_speed as measured_speed
 from metarl.evaluation.protocol import evaluate
 from metarl.evaluation.reading import Field
 from metarl.evaluation.results import Point

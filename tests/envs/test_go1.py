@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import metarl
-from metarl.envs import menagerie
 from metarl.errors import InputError
+from metarl.simulation import menagerie
 from metarl.simulation.engine import mujoco
 
 FAMILY = metarl.make_family("go1-velocity")
