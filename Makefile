@@ -1,11 +1,11 @@
-# Five verbs. Each one builds .venv first when it is missing or out of date.
+# Six verbs. Each one builds .venv first when it is missing or out of date.
 PYTHON ?= python3
 BIN := .venv/bin
 # Files of tests run side by side, one a core: see tests/conftest.py for their order.
 PYTEST := $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile \
 	--no-loadscope-reorder
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check campaign docs clean
 
 demo: .venv/ready
 	$(BIN)/metarl demo
@@ -18,6 +18,11 @@ check: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p metarl
 	$(PYTEST) -m "not slow"
+
+# Damaged run folders and odd command lines: about an hour.
+campaign: .venv/ready
+	$(BIN)/python benchmarks/campaign.py --folders 5000 --commands 10000 \
+		--out results/campaign
 
 docs: .venv/ready
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html

@@ -21,6 +21,7 @@ from metarl.cli.play_session import Session
 from metarl.errors import InputError, RunError
 from metarl.render.gl import require_gl
 from metarl.runs.folder import Run
+from metarl.tasks.parsing import parse_json
 
 T = TypeVar("T")
 LARGEST_REQUEST = 100_000
@@ -165,10 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         # What other sites can send without being asked first is no JSON by its type.
         if self.headers["Content-Type"] != "application/json":
             raise InputError("A request needs the content type application/json.")
-        try:
-            asked = json.loads(body)
-        except ValueError as error:
-            raise InputError(f"Not JSON: {error}.") from error
+        asked = parse_json(body.decode(errors="replace"), "The request")
         if not isinstance(asked, dict):
             raise InputError("A request is a JSON object.")
         return asked

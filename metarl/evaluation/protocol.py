@@ -41,6 +41,8 @@ from metarl.tasks.task import Task
 
 BUDGETS = (0, 1, 2, 5, 10, 20, 50)
 """Episodes of adaptation after which the deployed policy is evaluated."""
+MOST = 100_000
+"""Tasks, fresh episodes, or episodes of adaptation: more is a slip of the finger."""
 ON_REQUEST = ("train", "drift")
 """Splits that are evaluated only where they are asked for."""
 
@@ -92,6 +94,10 @@ def evaluate(
             "tasks is a number of tasks a split. Evaluate tasks of your own by `adapt` "
             "and `collect`: see metarl.learning.adapt."
         )
+    counts = {"tasks": tasks, "query_episodes": query_episodes}
+    for name, count in (*counts.items(), *(("budgets", b) for b in budgets)):
+        if count > MOST:
+            raise InputError(f"{name}={count} must be {MOST:,} or less.")
     if tasks < 1 or query_episodes < 1:
         raise InputError("tasks and query_episodes must be at least 1.")
     budgets = sorted(set(budgets))

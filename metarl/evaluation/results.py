@@ -23,6 +23,7 @@ from metarl.environment.registry import label
 from metarl.errors import InputError
 from metarl.evaluation.info import ParameterInfo, ProtocolInfo, RunInfo
 from metarl.evaluation.reading import Field
+from metarl.tasks.parsing import parse_json
 from metarl.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -256,11 +257,7 @@ class Evaluation:
         Raises:
             InputError: naming the source and the field at fault.
         """
-        try:
-            plain = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{source} is not complete JSON: {error}.") from error
-        return cls.from_dict(plain, source)
+        return cls.from_dict(parse_json(text, str(source)), source)
 
     @classmethod
     def _read(cls, plain: Field) -> "Evaluation":

@@ -20,6 +20,7 @@ from metarl.environment.registry import find
 from metarl.errors import InputError
 from metarl.learning.networks import Parameters
 from metarl.learning.normalization import Normalizer
+from metarl.learning.ranges import check_ranges
 from metarl.learning.sampler import Sampler
 from metarl.tasks.defaults import own_process
 
@@ -107,12 +108,8 @@ class Agent(abc.ABC):
                 setattr(cls, name, own_process()(cls.__dict__[name]))
 
     def __init__(self, family: TaskFamily, config: Any, seed: int) -> None:
-        known = dataclasses.is_dataclass(config)  # one of a plug-in may be anything
-        for field in dataclasses.fields(config) if known else ():
-            value = getattr(config, field.name)
-            least = field.metadata.get("least", 1)
-            if type(field.default) is int and value < min(field.default, least):
-                raise InputError(f"{field.name}={value} must be {least} or more.")
+        if dataclasses.is_dataclass(config):  # one of a plug-in may be anything
+            check_ranges(config)
         self.family = family
         self.config = config
         self.seed = seed

@@ -16,6 +16,7 @@ from metarl.runs.checkpoint import weights_sha256
 from metarl.runs.config import read_config
 from metarl.runs.evaluate import read_evaluation
 from metarl.runs.files import read_json
+from metarl.runs.metrics import read_metrics
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def read_record(folder: Path | str) -> Record:
         folder,
         config,
         _read_object(system, ()) if system.exists() else {},
-        _read_metrics(folder / "metrics.jsonl"),
+        read_metrics(folder / "metrics.jsonl", counts=("control_steps",)),
         read_evaluation(evaluation) if evaluation.exists() else None,
         own,
         no_video.strip(),
@@ -170,25 +171,8 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def _read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    plain = read_json(path)
+    plain = read_json(path, root=path.parent)
     if not isinstance(plain, dict) or any(key not in plain for key in keys):
         wanted = f" with {', '.join(keys)}" if keys else ""
         raise InputError(f"{path} is not of metarl: a JSON object{wanted} is expected.")
     return plain
-
-
-def _read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows; a last line that a crash cut is left out."""
-    rows: list[dict[str, Any]] = []
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            if "control_steps" not in row:
-                raise ValueError("no control_steps")
-        except (ValueError, TypeError) as error:
-            if number == len(lines) and isinstance(error, json.JSONDecodeError):
-                break
-            raise InputError(f"{path}, line {number}: {error}.") from error
-        rows.append(row)
-    return rows

@@ -4,6 +4,7 @@ checkpoints/step_160000/weights.safetensors     every tensor, by name
 checkpoints/step_160000/state.json              everything else, and checksums of both
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,8 +18,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from metarl.errors import InputError, WriteError, reason
+from metarl.runs.files import need_regular, read_json, sha256, write_json
 from metarl.runs.files import plain as json_values
-from metarl.runs.files import read_json, sha256, write_json
 
 FORMAT = "metarl-checkpoint/1"
 KEEP = 2
@@ -69,6 +70,28 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How far a sampler has come: see `Sampler.state`."""
+
+    iteration: int
+    drawn: int
+    control_steps: int
+    diverged: int
+    warnings: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What the state.json of a run holds beside its checksums."""
+
+    format: str
+    agent_name: str
+    agent: dict[str, Any]
+    """What the agent keeps beside its tensors."""
+    sampler: Counts
+
+
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and plain values of one checkpoint.
 
@@ -81,7 +104,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise InputError(f"{path} is not a checkpoint of this version of metarl.")
     try:
-        tensors = load_file(path / "weights.safetensors")
+        tensors = load_file(need_regular(path / "weights.safetensors"))
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"Checkpoint {path / 'weights.safetensors'} is missing or damaged: {error}."

@@ -10,7 +10,7 @@ from metarl.environment.family import TaskFamily
 from metarl.environment.registry import make_family
 from metarl.errors import InputError
 from metarl.learning.agent import Agent, find_agent
-from metarl.runs.files import read_json
+from metarl.runs.files import read_json, typed
 from metarl.tasks.defaults import own_process
 
 FORMAT = "metarl-run/2"
@@ -55,6 +55,15 @@ class RunConfig:
     agent_sha256: str = ""
     """Of the agent's file."""
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "train_tasks"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}={getattr(self, name)} must not be negative.")
+        if not 0 <= self.drift < 1:
+            raise InputError(
+                f"drift={self.drift} must be a probability: at least 0, below 1."
+            )
+
     def build(self) -> tuple[TaskFamily, Agent]:
         """The family and an untrained agent.
 
@@ -78,13 +87,20 @@ class RunConfig:
         """
         agent_class = find_agent(self.agent)
         settings = agent_settings(agent_class, self.agent_config)
-        try:
-            config = agent_class.Config(**settings)
-        except TypeError as error:
-            raise InputError(f"Agent {self.agent!r}: {error}.") from error
+        config = _configured(agent_class.Config, settings, self.agent)
         agent = agent_class(family, config, self.seed)
         agent.normalizer.enabled = self.normalize_observations
         return agent
+
+
+def _configured(kind: Any, settings: dict[str, Any], agent: str) -> Any:
+    """An agent's config, its fields of their types: a plug-in's may be anything."""
+    try:
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            return typed(settings, kind, f"Config of agent {agent!r}")
+        return kind(**settings)
+    except TypeError as error:
+        raise InputError(f"Agent {agent!r}: {error}.") from error
 
 
 def tuples(config: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +139,7 @@ def read_config(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: if it is missing, truncated, no config or of a later format.
     """
-    plain = read_json(path)
+    plain = read_json(path, root=Path(path).parent)
     if not isinstance(plain, dict):
         raise InputError(f"{path} is not a config of metarl.")
     kind = plain.pop("format", FORMAT)

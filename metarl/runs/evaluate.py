@@ -112,7 +112,7 @@ def read_evaluation(path: Path | str) -> Evaluation:
         InputError: naming the file and the field, if it is missing, truncated or
             foreign.
     """
-    return Evaluation.from_dict(read_json(path), path)
+    return Evaluation.from_dict(read_json(path, root=Path(path).parent), path)
 
 
 def median_task(run: Run | Path | str, split: str) -> int:

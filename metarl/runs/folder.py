@@ -27,7 +27,8 @@ from metarl.evaluation.results import Evaluation
 from metarl.learning.agent import Agent
 from metarl.runs import checkpoint
 from metarl.runs.config import FORMAT, RunConfig, read_config
-from metarl.runs.files import read_json, replacing, write_json
+from metarl.runs.files import read_json, replacing, typed, write_json
+from metarl.runs.metrics import read_metrics
 from metarl.runs.moved import locate, warn_if_changed
 from metarl.runs.system import system
 from metarl.runs.trust import require
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     import pandas  # type: ignore[import-untyped]
 
 Table = Literal["evaluation", "metrics"]
+
+_MISFIT = (LookupError, ArithmeticError, RuntimeError, TypeError, ValueError)
+"""What an agent raises of a state that is not one of its own."""
 
 
 class Run:
@@ -63,13 +67,9 @@ class Run:
                 f"{self.path} is not a run folder: it has no config.json. "
                 "`metarl train` makes one and prints its path."
             )
-        plain = read_config(self.path / "config.json")
-        try:
-            self.config = RunConfig(**plain)
-        except TypeError as error:
-            raise InputError(
-                f"{self.path / 'config.json'} is not a config of metarl: {error}."
-            ) from error
+        config = self.path / "config.json"
+        what = f"{config} is not a config of metarl"
+        self.config = typed(read_config(config), RunConfig, what)
 
     @classmethod
     def create(cls, config: RunConfig, out: Path | str) -> "Run":
@@ -207,6 +207,7 @@ class Run:
             )
         newest = found[-1][1]
         tensors, plain = checkpoint.load(newest)
+        typed(plain, checkpoint.State, newest / "state.json")
         agent = self.build_agent(family)
         if plain.get("agent_name") != agent.name:
             raise InputError(
@@ -224,7 +225,7 @@ class Run:
         checkpoint.verify(newest)
         try:
             agent.load(tensors, plain["agent"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except _MISFIT as error:
             raise InputError(
                 f"Checkpoint {newest} does not fit this agent: {error}."
             ) from error
@@ -232,16 +233,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """A dictionary per meta-iteration; a line cut by a crash is left out."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
-        rows = []
-        for line in path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return rows
+        return read_metrics(self.path / "metrics.jsonl")
 
     def rows(self, table: Table = "evaluation") -> list[dict[str, Any]]:
         """What the run's files hold, as rows of one table.
@@ -265,7 +257,7 @@ class Run:
                     f"{self.path} was not evaluated. Do it with "
                     f"`metarl evaluate {self.path}`."
                 )
-            return Evaluation.from_dict(read_json(path), path).rows()
+            return Evaluation.from_dict(read_json(path, self.path), path).rows()
         name, family = label(config.agent), label(config.family)
         own = {"run": name, "family": family, "agent": config.agent}
         rows = [{**own, "seed": config.seed, **row} for row in self.metrics()]

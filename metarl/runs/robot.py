@@ -11,7 +11,7 @@ from typing import Any
 
 from metarl.environment.family import Spec, TaskFamily
 from metarl.errors import InputError, RunError
-from metarl.runs.files import read_json, write_json
+from metarl.runs.files import read_json, typed, write_json
 from metarl.runs.folder import Run
 
 FORMAT = "metarl-robot/1"
@@ -108,13 +108,10 @@ def robot_of(run: Run) -> Robot:
     path = run.path / FILE
     if not path.exists():
         return _of_earlier(run)
-    plain = read_json(path)
+    plain = read_json(path, root=path.parent)
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
         raise InputError(f"{path}: this metarl reads {FORMAT!r}.")
-    try:
-        return Robot.from_dict(plain)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} says too little of a robot: {error}.") from error
+    return typed(plain, Robot, path)
 
 
 def _of_earlier(run: Run) -> Robot:

@@ -106,8 +106,6 @@ def train(
         family_options = family.options
     family, agent = reference_of("families", family), reference_of("agents", agent)
     _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
-    if not 0 <= drift < 1:
-        raise InputError(f"drift={drift} must be a probability: at least 0, below 1.")
     refuse_lost({**(family_options or {}), **(agent_config or {})})
     config = RunConfig(
         family,

@@ -12,6 +12,7 @@ from typing import Any
 
 from metarl.errors import InputError, unknown
 from metarl.tasks.parameter import Value
+from metarl.tasks.parsing import parse_json
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,7 @@ class Task:
         Raises:
             InputError: if the text is not JSON or not a task.
         """
-        try:
-            return cls.from_dict(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise InputError(f"Not a task in JSON: {text!r} ({error}).") from error
+        return cls.from_dict(parse_json(text, f"Task {text!r:.80}"))
 
     def __str__(self) -> str:
         def show(values: tuple[tuple[str, Value], ...]) -> str:
