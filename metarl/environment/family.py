@@ -105,7 +105,10 @@ class TaskFamily:
     """Camera of the videos: a name, an id, or -1 for the free camera."""
     observation_names: Sequence[str] = ()
     """What each component of an observation is, with its unit, for those who connect a
-    robot: ``("position / m", ...)``. Empty where nobody has said so."""
+    robot: ``("position / m", ...)``. Empty where nobody has said so; those of a
+    dictionary's parts otherwise."""
+    observation_sizes: Mapping[str, int] = {}
+    """Size of each part where `observe` gives a dictionary; known with `spec`."""
     success_measure: str = ""
     """What `success` measures, in words and physical units."""
 
@@ -174,8 +177,11 @@ class TaskFamily:
         _ = self._control_ranges
         sim.ctrl[:] = sim.control_centre + sim.control_half * action
 
-    def observe(self, sim: Simulation) -> Tensor:
-        """What the agent observes, (n, observation_size). Never the task itself."""
+    def observe(self, sim: Simulation) -> Tensor | Mapping[str, Tensor]:
+        """What the agent observes, (n, observation_size). Never the task itself.
+
+        Or its parts by name, each (n,) or (n, size): agents get them side by side.
+        """
         raise NotImplementedError
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -269,7 +275,7 @@ class TaskFamily:
         )
         sim.refresh(everywhere)
         self.act(sim, sim.qpos.new_zeros(1, self.action_size))
-        seen = self.observe(sim)
+        seen = outputs.first(self, sim)
         sim.close()
         size = seen.shape[-1] if isinstance(seen, Tensor) and seen.ndim else 0
         outputs.numbers(self, "observe()", seen, (1, size))
