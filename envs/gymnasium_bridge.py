@@ -136,7 +136,11 @@ class GymnasiumFamily(TaskFamily):
         if isinstance(space, spaces.Discrete):
             return int(space.n)
         if not isinstance(space, spaces.Box):
-            raise InputError(f"Actions of {space} are neither a box nor discrete.")
+            raise InputError(
+                f"Actions of {self.name} are of {space}, which is neither a box nor "
+                "discrete: have make() wrap the environment, such as by "
+                "gymnasium.wrappers.TransformAction."
+            )
         return int(np.prod(space.shape))
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.environment import outputs
 from metarl.environment.environment import Environment
 from metarl.environment.family import TaskFamily
 from metarl.environment.gymnasium import GymnasiumEnv, GymnasiumVectorEnv
@@ -280,7 +281,10 @@ def _not_finite(environment: Environment, index: int, action: Tensor) -> str:
     family, sim = environment.family, environment.sim
     if sim.diverged()[index] or not sim.qpos[index].isfinite().all():
         return ""
-    given = {"observe": family.observe(sim), "reward": family.reward(sim, action)}
+    given = {
+        "observe": outputs.observation(family, sim),
+        "reward": family.reward(sim, action),
+    }
     wrong = [f"{m}()" for m, v in given.items() if not v[index].isfinite().all()]
     return f": {' and '.join(wrong)} gave NaN or infinity" if wrong else ""
 

@@ -98,13 +98,14 @@ class TaskFamily:
     """Whether it reads fields that follow from the state (xpos, sensordata, ...). Else
     only the state (qpos, qvel, ...) is current after a step, which is faster."""
     normalize_observations: bool = True
-    """Whether agents are given normalized observations. With False, all observations
-    have one scale as they are."""
+    """Whether agents are given normalized observations: not if all have one scale."""
     camera: str | int = -1
     """Camera of the videos: a name, an id, or -1 for the free camera."""
     observation_names: Sequence[str] = ()
     """What each component of an observation is, with its unit, for those who connect a
-    robot: ``("position / m", ...)``."""
+    robot: ``("position / m", ...)``; those of a dictionary's parts otherwise."""
+    observation_sizes: Mapping[str, int] = {}
+    """Size of each part where `observe` gives a dictionary; known with `spec`."""
     backend: Backend = Backend()
     """What simulates it: see `on`."""
     success_measure: str = ""
@@ -172,8 +173,11 @@ class TaskFamily:
         _ = self._control_ranges
         sim.ctrl[:] = sim.control_centre + sim.control_half * action
 
-    def observe(self, sim: Simulation) -> Tensor:
-        """What the agent observes, (n, observation_size). Never the task itself."""
+    def observe(self, sim: Simulation) -> Tensor | Mapping[str, Tensor]:
+        """What the agent observes, (n, observation_size). Never the task itself.
+
+        Or its parts by name, each (n,) or (n, size): agents get them side by side.
+        """
         raise NotImplementedError
 
     def reward(self, sim: Simulation, action: Tensor) -> Tensor:
@@ -277,25 +281,24 @@ class TaskFamily:
         An observation's size is that of one simulation at rest, made once.
 
         Raises:
-            InputError: what `reset`, `act` and `observe` raise, for observations of
-                another shape, or if there is nothing to observe or to act with.
+            InputError: what `reset`, `act` and `observe` raise, or for observations of
+                another shape; if there is nothing to observe or to act with.
         """
         nominal = self.task()
         if not self.action_size:
             raise InputError(
-                f"The model of {self.name} has no actuators, so that no action would "
-                "change anything. Add some in build(), as metarl.robot does, or write "
-                "act() and action_size."
+                f"The model of {self.name} has no actuators: no action would do anything."
+                " Add some in build(), as metarl.robot does, or write act() and "
+                "action_size."
             )
         sim = self.simulate([nominal], threads=1)
         everywhere = torch.ones(1, dtype=torch.bool, device=sim.device)
         sim.reset(everywhere)
-        self.reset(
-            sim, everywhere.nonzero()[:, 0], Streams(mix(key("spec")), like=sim.qpos)
-        )
+        streams = Streams(mix(key("spec")), like=sim.qpos)
+        self.reset(sim, everywhere.nonzero()[:, 0], streams)
         sim.refresh(everywhere)
         self.act(sim, sim.qpos.new_zeros(1, self.action_size))
-        seen = self.observe(sim)
+        seen = outputs.first(self, sim)
         sim.close()
         size = seen.shape[-1] if isinstance(seen, Tensor) and seen.ndim else 0
         outputs.numbers(self, "observe()", seen, (1, size))

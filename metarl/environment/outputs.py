@@ -4,7 +4,7 @@ At each step shapes and dtypes are looked at, which costs nothing. Numbers are l
 where an episode starts: later ones that are not finite count as diverged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,55 @@ def observation(family: Any, sim: Any) -> Tensor:
         InputError: for anything but numbers of this shape.
     """
     shape = (sim.n, family.spec.observation_size)
-    return numbers(family, "observe()", family.observe(sim), shape)
+    return numbers(family, "observe()", flat(family, sim, family.observe(sim)), shape)
+
+
+def flat(family: Any, sim: Any, seen: Any) -> Any:
+    """An observation of named parts as one tensor, (n, observation_size).
+
+    Args:
+        family: whose `observe` it is.
+        sim: its simulations.
+        seen: (n,) or (n, size) by name; anything else is given back as it is.
+
+    Raises:
+        InputError: for a part of another shape, or other parts than before.
+    """
+    if not isinstance(seen, Mapping):
+        return seen
+    for name, part in seen.items():
+        sized = isinstance(part, Tensor) and part.ndim in (1, 2)
+        if not sized or len(part) != sim.n or part.is_complex():
+            raise InputError(
+                f"observe()[{name!r}] of {family.name} must give a tensor of numbers "
+                f"of shape ({sim.n},) or ({sim.n}, size), a row for each simulation, "
+                f"not {_described(part)}."
+            )
+    parts = {name: part.reshape(sim.n, -1) for name, part in seen.items()}
+    sizes = {name: part.shape[1] for name, part in parts.items()}
+    known = family.observation_sizes
+    if known and list(sizes.items()) != list(known.items()):
+        raise InputError(
+            f"observe() of {family.name} gives the parts {sizes}, unlike before: "
+            f"{known}. Their names, sizes and order must stay."
+        )
+    empty = sim.qpos.new_zeros(sim.n, 0)
+    return torch.cat(list(parts.values()), -1) if parts else empty
+
+
+def first(family: Any, sim: Any) -> Any:
+    """An observation of one simulation; the family knows its parts by name then."""
+    parts = family.observe(sim)
+    seen = flat(family, sim, parts)
+    if isinstance(parts, Mapping):
+        sizes = {name: part[0].numel() for name, part in parts.items()}
+        family.observation_sizes = sizes
+        family.observation_names = family.observation_names or tuple(
+            name if size == 1 else f"{name}[{index}]"
+            for name, size in sizes.items()
+            for index in range(size)
+        )
+    return seen
 
 
 def reward(family: Any, sim: Any, action: Tensor) -> Tensor:

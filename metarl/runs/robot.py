@@ -43,7 +43,8 @@ class Robot:
         Raises:
             InputError: if it names more or fewer components than an observation has.
         """
-        names, size = tuple(family.observation_names), family.spec.observation_size
+        size = family.spec.observation_size  # which knows the names of its parts
+        names = tuple(family.observation_names)
         if names and len(names) != size:
             raise InputError(
                 f"{family.name} has {size} observations, but observation_names of "

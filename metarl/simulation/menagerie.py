@@ -19,6 +19,7 @@ _WITHIN = "mujoco/playground/assets/mujoco_menagerie"
 _NEAR = 5  # names that are offered for an unknown one
 
 
+@functools.cache
 def find(name: str) -> Path:
     """The MJCF file of a robot by its name, or by its name and that of a model of it.
 

@@ -210,9 +210,11 @@ def add_floor(spec: "mujoco.MjSpec") -> None:
         spec.worldbody.add_light(
             name="sun",
             type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-            pos=[0, 0, 3],
-            dir=[0.3, 0.2, -1],
+            pos=[-0.8, -0.6, 2.5],
+            dir=[0.35, 0.25, -1],
         )
+        spec.visual.quality.shadowsize = 4096
+        spec.visual.map.shadowclip = 2.0  # shadows end where the floor is not seen
 
 
 def add_payload(

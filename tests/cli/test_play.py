@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return metarl.train(
-        "metarl.cli.template:MyRobot",
+        "metarl.cli.templates.puck:MyRobot",
         "maml",
         steps=100,
         out=tmp_path_factory.mktemp("runs"),
@@ -131,7 +131,9 @@ def test_adapting_lengthens_the_curve_and_costs_robot_time(ask):
 
 def test_a_task_of_a_split_sets_the_sliders(ask):
     status, state = ask("/draw", {"split": "structure", "index": 3})
-    task = metarl.make_family("metarl.cli.template:MyRobot").tasks("structure", 4)[3]
+    task = metarl.make_family("metarl.cli.templates.puck:MyRobot").tasks(
+        "structure", 4
+    )[3]
     assert status == 200 and value_of(state, "wiring") == "crossed"
     assert value_of(state, "mass") == task["mass"]
 

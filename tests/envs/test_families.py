@@ -272,8 +272,9 @@ class Marked(TaskFamily):
 
     def build(self, task):
         spec = mujoco.MjSpec.from_string(
-            "<mujoco><worldbody><body name='cart'><joint type='slide'/>"
-            "<geom name='cart' size='.1'/></body></worldbody></mujoco>"
+            "<mujoco><worldbody><body name='cart'><joint name='x' type='slide'/>"
+            "<geom name='cart' size='.1'/></body></worldbody>"
+            "<actuator><motor joint='x' ctrlrange='-1 1'/></actuator></mujoco>"
         )
         spec.geom("cart").mass = task["mass"]
         return spec

@@ -429,8 +429,10 @@ def test_a_menagerie_of_ones_own_needs_no_registry(monkeypatch, tmp_path):
     write(tmp_path / "mine", "<mujoco model='mine'/>", "mine.xml")
     monkeypatch.setenv("MENAGERIE_ROOT", str(tmp_path))
     monkeypatch.setattr(menagerie, "_registry", dict)
+    menagerie.find.cache_clear()
     assert menagerie.find("mine").name == "mine.xml"
     write(tmp_path / "mine", "<mujoco model='other'/>", "other.xml")
+    menagerie.find.cache_clear()
     with pytest.raises(InputError, match="Name one: mine/mine, mine/other"):
         menagerie.find("mine")
 
