@@ -287,9 +287,9 @@ class TaskFamily:
         nominal = self.task()
         if not self.action_size:
             raise InputError(
-                f"The model of {self.name} has no actuators: no action would do anything."
-                " Add some in build(), as metarl.robot does, or write act() and "
-                "action_size."
+                f"The model of {self.name} has no actuators: no action would do "
+                "anything. Add some in build(), as metarl.robot does, or write act() "
+                "and action_size."
             )
         sim = self.simulate([nominal], threads=1)
         everywhere = torch.ones(1, dtype=torch.bool, device=sim.device)
