@@ -50,6 +50,10 @@ class RunConfig:
     """Of the family's file at training; empty for one that is registered."""
     agent_sha256: str = ""
     """Of the agent's file."""
+    workers: int = 0
+    """Ray actors that collected its episodes; 0 for none."""
+    shard: int = 0
+    """Simulations that were collected together, where there were workers."""
 
     def build(self) -> tuple[TaskFamily, Agent]:
         """The family and an untrained agent.

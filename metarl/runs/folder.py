@@ -252,7 +252,7 @@ def _kind(tensor: Tensor) -> str:
 
 def _write_config(folder: Path, config: RunConfig) -> None:
     plain = {"format": FORMAT, **dataclasses.asdict(config)}
-    for optional in ("family_sha256", "agent_sha256"):
+    for optional in ("family_sha256", "agent_sha256", "workers", "shard"):
         if not plain[optional]:
             del plain[optional]
     write_json(folder / "config.json", plain)
@@ -279,7 +279,7 @@ def find_run(config: RunConfig, out: Path | str) -> Run | None:
     """
 
     def essence(config: RunConfig, earlier: bool) -> str:
-        plain = dataclasses.replace(config, command="", steps=0)
+        plain = dataclasses.replace(config, command="", steps=0, workers=0)
         if earlier:  # its files were not recorded
             plain = dataclasses.replace(plain, family_sha256="", agent_sha256="")
         return json.dumps(dataclasses.asdict(plain), sort_keys=True)
