@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")
 ray = pytest.importorskip("ray")
 STORE = 80 * 2**20
 

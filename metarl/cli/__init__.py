@@ -36,6 +36,7 @@ COMMANDS = {
     "video": "record a run before and after adaptation",
     "play": "set a task's parameters in the browser and watch a run adapt",
     "report": "one HTML page about one or more runs",
+    "sweep": "train and evaluate an agent under several seeds",
     "leaderboard": "compare all agents at equal cost",
     "tune": "search an agent's hyper-parameters on a family",
     "headroom": "what adapting can gain: oracle minus domain randomization",
@@ -48,6 +49,7 @@ COMMANDS = {
 }
 _FUNCTIONS = {
     "list": "metarl.cli.listing:list_names",
+    "sweep": "metarl.studies.sweep:main",
     "leaderboard": "metarl.studies.leaderboard:main",
     "tune": "metarl.studies.tune:main",
     "headroom": "metarl.studies.headroom:main",

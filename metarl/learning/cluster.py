@@ -7,6 +7,7 @@ with connected("auto"):
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from metarl.errors import InputError
 
 STORE_BYTES = 256 * 2**20
 """Of a local Ray's object store. Episodes of an iteration are smaller; others spill."""
+PROBE_SECONDS = 5.0
+"""How long an address may take to answer."""
 
 
 def ray_module() -> ModuleType:
@@ -27,6 +30,8 @@ def ray_module() -> ModuleType:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Workers would give way to whatever else runs on the machine.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError:
@@ -79,11 +84,16 @@ def connected(cluster: str = "local", cpus: int = 1) -> Iterator[ModuleType]:
 
 def _join(ray: ModuleType, cluster: str, quiet: dict[str, object]) -> None:
     try:
+        address = os.environ.get("RAY_ADDRESS", "") if cluster == "auto" else cluster
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if host and port.isdecimal():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), PROBE_SECONDS).close()
         ray.init(cluster, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        said = str(error).splitlines()[0].rstrip(".")
         raise InputError(
-            f"No Ray cluster can be joined at {cluster!r}: {str(error).splitlines()[0]}"
-            " Start one with `ray start --head`, or use --cluster local."
+            f"No Ray cluster can be joined at {cluster!r}: {said}. Start one with "
+            "`ray start --head`, or use --cluster local."
         ) from error
 
 

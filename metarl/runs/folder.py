@@ -22,7 +22,7 @@ from torch import Tensor
 
 from metarl.environment.family import TaskFamily
 from metarl.environment.registry import absolute, label
-from metarl.errors import InputError, RunError
+from metarl.errors import InputError, LockedError, RunError
 from metarl.learning.agent import Agent
 from metarl.runs import checkpoint
 from metarl.runs.config import FORMAT, RunConfig, read_config
@@ -117,13 +117,14 @@ class Run:
         """Let no other process train this run meanwhile: they would mix their rows.
 
         Raises:
-            RunError: if another one does, or the folder cannot be written.
+            LockedError: if another one does.
+            RunError: if the folder cannot be written.
         """
         lock = FileLock(self.path / "lock", timeout=1)
         try:
             lock.acquire()
         except Timeout:
-            raise RunError(
+            raise LockedError(
                 f"{self.path} is being trained by another process. Wait for it, or "
                 "stop it and go on with it here."
             ) from None
