@@ -39,6 +39,7 @@ class Randomized(Agent):
 
     Config: ClassVar[type] = PPOConfig
     kind: ClassVar[str] = "baseline"
+    continues = True
     normalizes = True
 
     def __init__(self, family: TaskFamily, config: PPOConfig, seed: int) -> None:

@@ -16,7 +16,7 @@ change them. All perturbations of all tasks run in one batch of simulations.
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -89,6 +89,10 @@ class VectorPolicy:
         observation = self.normalizer(time_step.observation)
         action = network(parameters, observation[..., None, :]).squeeze(-2)
         return torch.tanh(action) if self.squash else action
+
+    def part(self, tasks: slice) -> "VectorPolicy":
+        """The policies of some of the tasks."""
+        return replace(self, vectors=self.vectors[tasks])
 
 
 class ESMAML(Agent):

@@ -54,6 +54,7 @@ class HistoryAgent(Agent):
 
     Config: ClassVar[type] = HistoryConfig
     kind: ClassVar[str] = "history"
+    continues = True
     normalizes = True
 
     def __init__(self, family: TaskFamily, config: HistoryConfig, seed: int) -> None:

@@ -27,7 +27,7 @@ second meta learner, which makes fast weights for u too, is left out.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -52,6 +52,7 @@ from metarl.learning.networks import (
     named,
     network,
     network_parameters,
+    rows,
     stack,
 )
 from metarl.learning.normalization import Normalizer
@@ -172,6 +173,13 @@ class AugmentedPolicy:
         observation = self.normalizer(time_step.observation)
         actions = augmented(self.learnt, self.learner, observation)
         return actions.sample(time_step.noise) if self.explore else actions.mean
+
+    def part(self, tasks: slice) -> "AugmentedPolicy":
+        """The policies and memories of some of the tasks."""
+        own = self.learner
+        slow, fast = rows(own.slow, tasks), rows(own.fast, tasks)
+        learner = Learner(slow, own.key[tasks], own.known[tasks], fast)
+        return replace(self, learner=learner)
 
 
 class MetaNet(Agent):

@@ -18,7 +18,7 @@ times. The context comes from the latest ones, whose policy is that of today, as
 deployment; actor and critic learn from all.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -127,6 +127,10 @@ class LatentPolicy:
         actions = sac.actor(self.actor, inputs)
         u = actions.sample(time_step.noise) if self.explore else actions.mean
         return torch.tanh(u)
+
+    def part(self, tasks: slice) -> "LatentPolicy":
+        """The policies of some of the tasks."""
+        return replace(self, z=self.z[tasks])
 
 
 class PEARL(Agent):

@@ -75,6 +75,7 @@ class RMA(Agent):
 
     Config: ClassVar[type] = RMAConfig
     kind: ClassVar[str] = "history"
+    continues = True
     normalizes = True
 
     def __init__(self, family: TaskFamily, config: RMAConfig, seed: int) -> None:

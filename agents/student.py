@@ -58,6 +58,7 @@ class Student(Agent):
 
     Config: ClassVar[type] = StudentConfig
     kind: ClassVar[str] = "history"
+    continues = True
     normalizes = True
 
     def __init__(self, family: TaskFamily, config: StudentConfig, seed: int) -> None:

@@ -47,6 +47,10 @@ class WriteError(RunError):
     """A file of a run could not be written."""
 
 
+class LockedError(RunError):
+    """Another process trains the run."""
+
+
 class DivergedError(RunError):
     """A training arrived at parameters that are not finite."""
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "play": "set a task's parameters in the browser and watch a run adapt",
     "export": "a run's policy as ONNX, or its numbers as a table",
     "report": "one HTML page about one or more runs",
+    "sweep": "train and evaluate an agent under several seeds",
     "leaderboard": "compare all agents at equal cost",
     "tune": "search an agent's hyper-parameters on a family",
     "headroom": "what adapting can gain: oracle minus domain randomization",
@@ -49,6 +50,7 @@ COMMANDS = {
 }
 _FUNCTIONS = {
     "list": "metarl.cli.listing:list_names",
+    "sweep": "metarl.studies.sweep:main",
     "leaderboard": "metarl.studies.leaderboard:main",
     "tune": "metarl.studies.tune:main",
     "headroom": "metarl.studies.headroom:main",

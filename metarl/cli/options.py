@@ -39,6 +39,12 @@ class RunOptions:
     """Folder that holds all runs."""
     checkpoint_seconds: float = 60.0
     """Time between checkpoints."""
+    workers: int = 0
+    """Collect episodes in so many Ray actors; 0: in this process."""
+    shard: int = 100
+    """Simulations that a worker steps together; another number changes last bits."""
+    cluster: str = "local"
+    """Where Ray is: local, auto or an address."""
     trust: bool = False
     """Run code that the run of --init names without asking."""
 
@@ -57,7 +63,8 @@ def defaults(family: str, agent: str, configured: dict[str, Any]) -> RunOptions:
     options = _options_class(find_family(family))
     kind = find_agent(agent)
     config = kind.Config
-    known = {field.name for field in dataclasses.fields(RunOptions)} - {"trust"}
+    known = {field.name for field in dataclasses.fields(RunOptions)}
+    known -= {"trust", "cluster"}
     if configured.get("family") not in (None, family, absolute(family)):
         # Switched off for a family whose observations have one scale; not for others.
         known.discard("normalize_observations")
@@ -101,6 +108,8 @@ _CONFIG_TYPES: dict[str, type] = {
     "backend": str,
     "device": str,
     "init": str,
+    "workers": int,
+    "shard": int,
     "family_options": dict,
     "agent_config": dict,
 }

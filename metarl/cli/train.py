@@ -58,6 +58,9 @@ def train(arguments: list[str]) -> int:
         family_options=options.changed(chosen.family),
         agent_config=options.changed(chosen.agent),
         init=chosen.init,
+        workers=chosen.workers,
+        shard=chosen.shard,
+        cluster=chosen.cluster,
         trust=chosen.trust,
         command=shlex.join(["metarl", "train", *arguments]),
     )

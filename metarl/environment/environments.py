@@ -17,11 +17,15 @@ class Environments:
     Args:
         family: the task family.
         observe_task: append the task to observations.
+        threads: threads of the physics; 0 takes all cores.
     """
 
-    def __init__(self, family: TaskFamily, observe_task: bool = False) -> None:
+    def __init__(
+        self, family: TaskFamily, observe_task: bool = False, threads: int = 0
+    ) -> None:
         self.family = family
         self.observe_task = observe_task
+        self.threads = threads
         self._made: dict[tuple[int, int], Environment] = {}
 
     def __call__(self, tasks: Sequence[Task], copies: int) -> Environment:
@@ -29,7 +33,11 @@ class Environments:
         shape = (len(tasks), copies)
         if shape not in self._made:
             self._made[shape] = Environment(
-                self.family, tasks, copies, observe_task=self.observe_task
+                self.family,
+                tasks,
+                copies,
+                observe_task=self.observe_task,
+                threads=self.threads,
             )
         elif self._made[shape].pool != list(tasks):
             self._made[shape].set_tasks(tasks)

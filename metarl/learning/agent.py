@@ -91,6 +91,8 @@ class Agent(abc.ABC):
     """Whether it observes the task (the oracle)."""
     trains: bool = True
     """Whether there is anything to meta-train before it meets a robot."""
+    continues: bool = False
+    """Whether its simulations run on from one iteration to the next, in its process."""
     normalizes: bool = False
     """Whether it normalizes observations in a way of its own, and not by
     ``normalizer``."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from metarl.environment.episodes import TimeStep
 from metarl.environment.family import TaskFamily
-from metarl.errors import RunError
+from metarl.errors import InputError, RunError
 from metarl.learning.adam import Adam
 from metarl.learning.agent import Metrics
 from metarl.learning.optimization import adam_tensors, load_adam
@@ -74,7 +74,15 @@ class PPOLearner:
         Args:
             sampler: gives their seed.
             pool: draws the tasks that they take; default: the first of `train`.
+
+        Raises:
+            InputError: if the sampler is to have workers.
         """
+        if sampler.shard:
+            raise InputError(
+                "Simulations that run on from one iteration to the next stay in one "
+                "process. Leave out --workers."
+            )
         if self.rollouts is None:
             self.rollouts = Rollouts(
                 self.family,

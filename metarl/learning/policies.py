@@ -1,13 +1,14 @@
 """Policies made of stacked parameters: one for each task, all in one batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from metarl.environment.episodes import TimeStep
 from metarl.learning.distributions import gaussian
-from metarl.learning.networks import Parameters
+from metarl.learning.networks import Parameters, rows
 from metarl.learning.normalization import Normalizer
 
 
@@ -25,6 +26,10 @@ class GaussianPolicy:
         """Actions, (task, copy, action_size)."""
         actions = gaussian(self.parameters, self.normalizer(time_step.observation))
         return actions.sample(time_step.noise) if self.explore else actions.mean
+
+    def part(self, tasks: slice) -> Self:
+        """The policies of some of the tasks."""
+        return replace(self, parameters=rows(self.parameters, tasks))
 
 
 @dataclass
@@ -59,3 +64,7 @@ class ConditionedPolicy:
         if self.std is not None:
             std = torch.where(self.known[:, None, None] > 0, std, self.std)
         return actions.mean + std * time_step.noise
+
+    def part(self, tasks: slice) -> Self:
+        """The policies of some of the tasks."""
+        return replace(self, embedding=self.embedding[tasks], known=self.known[tasks])

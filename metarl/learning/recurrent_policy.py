@@ -264,6 +264,35 @@ class RecurrentRollout:
             self.ran.append(active)
         return action.view(*self.grid, -1)
 
+    def part(self, tasks: slice) -> "RecurrentRollout":
+        """The memories of some of the tasks, as they are now."""
+        count, copies = len(range(self.grid[0])[tasks]), self.grid[1]
+        part = RecurrentRollout(
+            self.network, self.normalizer, count, copies, self.explore, self.record
+        )
+        some = slice(tasks.start * copies, tasks.stop * copies)
+        part.state = tuple(s[some] for s in self.state)
+        part.last_action = self.last_action[some]
+        part.last_reward = self.last_reward[some]
+        return part
+
+    def take(self, parts: Sequence["RecurrentRollout"]) -> None:
+        """Take over what its parts became while they acted, all tasks in order.
+
+        Those that were done sooner have nothing more to record: the others' steps
+        are not active there.
+        """
+        self.state = tuple(
+            torch.cat(s) for s in zip(*(p.state for p in parts), strict=True)
+        )
+        self.last_action = torch.cat([p.last_action for p in parts])
+        steps = max(len(part.ran) for part in parts)
+        for name in ("read", "scores", "ran"):
+            recorded = [getattr(part, name) for part in parts]
+            for t in range(steps):
+                at = [r[t] if t < len(r) else torch.zeros_like(r[0]) for r in recorded]
+                getattr(self, name).append(torch.cat(at))
+
     def update(self, episodes: Episodes) -> None:
         """Note the reward of each episode's last step, which no time step holds."""
         last = (episodes.length - 1).clamp(min=0)[..., None]

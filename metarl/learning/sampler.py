@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -10,8 +10,12 @@ from metarl.environment.collect import collect
 from metarl.environment.environments import Environments
 from metarl.environment.episodes import Episodes, Policy
 from metarl.environment.family import TaskFamily
+from metarl.learning.shards import joined, packed, sample, shards
 from metarl.tasks.randomness import key
 from metarl.tasks.task import Task
+
+if TYPE_CHECKING:
+    from metarl.learning.workers import Workers
 
 
 class Sampler:
@@ -27,6 +31,7 @@ class Sampler:
         train_tasks: train on so many distinct tasks; 0 draws new ones for ever.
         steps: control steps that the training is to take; 0 if nobody knows.
         drift: probability, at each control step, that a task's parameters change.
+        shard: simulations of a shard of `collect`; 0 for all in one.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class Sampler:
         train_tasks: int = 0,
         steps: int = 0,
         drift: float = 0.0,
+        shard: int = 0,
     ) -> None:
         self.family = family
         self.seed = seed
@@ -44,6 +50,9 @@ class Sampler:
         self.train_tasks = train_tasks
         self.steps = steps
         self.drift = drift
+        self.shard = shard
+        self.workers: Workers | None = None
+        """Who samples the shards; None for this process."""
         self.iteration = 0
         self.drawn = 0
         self.control_steps = 0
@@ -93,10 +102,13 @@ class Sampler:
             noise_ids: a number for each task: the same number, the same noise.
         """
         began = time.perf_counter()
-        environment = self._environments(tasks, copies)
-        environment.set_noise_ids(noise_ids)
         seed = key(self.seed, self.iteration, purpose)
-        episodes = collect(environment, policy, seed)
+        if self.shard:
+            episodes = self._in_shards(tasks, copies, policy, seed, noise_ids)
+        else:
+            environment = self._environments(tasks, copies)
+            environment.set_noise_ids(noise_ids)
+            episodes = collect(environment, policy, seed)
         self.count(
             episodes.control_steps,
             time.perf_counter() - began,
@@ -104,6 +116,20 @@ class Sampler:
             episodes.warnings,
         )
         return episodes
+
+    def _in_shards(
+        self,
+        tasks: list[Task],
+        copies: int,
+        policy: Policy,
+        seed: int,
+        noise_ids: Tensor | None,
+    ) -> Episodes:
+        cut = shards(tasks, copies, seed, noise_ids, self.shard)
+        if self.workers is not None:
+            return joined(policy, self.workers.sample(policy, cut))
+        acting = packed(policy, len(tasks))
+        return joined(policy, [sample(self._environments, acting, s) for s in cut])
 
     def count(
         self,

@@ -54,6 +54,10 @@ class RunConfig:
     """Of the family's file at training; empty for one that is registered."""
     agent_sha256: str = ""
     """Of the agent's file."""
+    workers: int = 0
+    """Ray actors that collected its episodes; 0 for none."""
+    shard: int = 0
+    """Simulations that were collected together, where there were workers."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "train_tasks"):

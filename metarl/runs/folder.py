@@ -22,7 +22,7 @@ from torch import Tensor
 
 from metarl.environment.family import TaskFamily
 from metarl.environment.registry import absolute, label
-from metarl.errors import InputError, RunError
+from metarl.errors import InputError, LockedError, RunError
 from metarl.evaluation.results import Evaluation
 from metarl.learning.agent import Agent
 from metarl.runs import checkpoint
@@ -123,13 +123,14 @@ class Run:
         """Let no other process train this run meanwhile: they would mix their rows.
 
         Raises:
-            RunError: if another one does, or the folder cannot be written.
+            LockedError: if another one does.
+            RunError: if the folder cannot be written.
         """
         lock = FileLock(self.path / "lock", timeout=1)
         try:
             lock.acquire()
         except Timeout:
-            raise RunError(
+            raise LockedError(
                 f"{self.path} is being trained by another process. Wait for it, or "
                 "stop it and go on with it here."
             ) from None
@@ -292,7 +293,7 @@ def _kind(tensor: Tensor) -> str:
 
 def _write_config(folder: Path, config: RunConfig) -> None:
     plain = {"format": FORMAT, **dataclasses.asdict(config)}
-    for optional in ("family_sha256", "agent_sha256"):
+    for optional in ("family_sha256", "agent_sha256", "workers", "shard"):
         if not plain[optional]:
             del plain[optional]
     write_json(folder / "config.json", plain)
@@ -319,7 +320,7 @@ def find_run(config: RunConfig, out: Path | str) -> Run | None:
     """
 
     def essence(config: RunConfig, earlier: bool) -> str:
-        plain = dataclasses.replace(config, command="", steps=0)
+        plain = dataclasses.replace(config, command="", steps=0, workers=0)
         if earlier:  # its files were not recorded
             plain = dataclasses.replace(plain, family_sha256="", agent_sha256="")
         return json.dumps(dataclasses.asdict(plain), sort_keys=True)

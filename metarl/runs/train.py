@@ -9,7 +9,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from metarl.environment.family import TaskFamily
 from metarl.environment.registry import absolute, reference_of, source
 from metarl.errors import DivergedError, InputError, Interrupted, RunError, WriteError
 from metarl.learning.agent import Agent
+from metarl.learning.cluster import connected
 from metarl.learning.sampler import Sampler
+from metarl.learning.shards import SIMULATIONS
+from metarl.learning.workers import Workers
 from metarl.runs import checkpoint
 from metarl.runs.board import Board
 from metarl.runs.config import RunConfig, refuse_lost
@@ -28,6 +31,7 @@ from metarl.runs.progress import Progress
 from metarl.runs.robot import write_robot
 from metarl.runs.stopping import Stop
 from metarl.runs.trust import record
+from metarl.runs.warm_start import warm_start
 from metarl.simulation.engine import WARNINGS
 from metarl.tasks.defaults import own_process
 
@@ -57,6 +61,9 @@ def train(
     quiet: bool = False,
     trust: bool = False,
     callback: Callback | None = None,
+    workers: int = 0,
+    shard: int = SIMULATIONS,
+    cluster: str = "local",
 ) -> Run:
     """Meta-train an agent on a family.
 
@@ -88,6 +95,11 @@ def train(
         callback: called with the metrics of each iteration, after they are written:
             what a line of ``metrics.jsonl`` holds, ``control_steps`` among it. What it
             raises stops the training, which `resume` goes on with.
+        workers: collect episodes in so many Ray actors; 0 does it in this process.
+            From one on, their number changes no bit.
+        shard: simulations that a worker steps together; of another number, results
+            are others in the last bits.
+        cluster: where Ray is: see `metarl.learning.cluster.connected`.
 
     Returns:
         The finished run.
@@ -105,7 +117,8 @@ def train(
             )
         family_options = family.options
     family, agent = reference_of("families", family), reference_of("agents", agent)
-    _refuse_nonsense(checkpoint_seconds, steps=steps, train_tasks=train_tasks)
+    counts = {"steps": steps, "train_tasks": train_tasks, "workers": workers}
+    _refuse_nonsense(checkpoint_seconds, **counts)
     refuse_lost({**(family_options or {}), **(agent_config or {})})
     config = RunConfig(
         family,
@@ -120,6 +133,8 @@ def train(
         agent_config=agent_config or {},
         init=str(Path(init).resolve()) if init else "",
         command=command,
+        workers=workers,
+        shard=shard if workers else 0,
     )
     world, built = config.build()  # a wrong name or option leaves no folder behind
     world.on(backend, device)
@@ -137,17 +152,28 @@ def train(
         # Written in full, so that another default of a later version changes nothing.
         agent_config=dataclasses.asdict(built.config),
     )
+    if workers:
+        _refuse_workers(agent, built, shard)
     built.normalizer.enabled = config.normalize_observations
-    _warm_start(config, built, _sampler(config, built), trust)
+    warm_start(config, built, _sampler(config, built), trust)
     if reuse and (found := find_run(config, out)):
-        return resume(found.path, steps, checkpoint_seconds, quiet, callback=callback)
-    run = Run.create(config, out)
-    run.trust = trust
-    for reference in (config.family_sha256 and family, config.agent_sha256 and agent):
-        if file := source(reference):
+        return resume(
+            found.path,
+            steps,
+            checkpoint_seconds,
+            quiet,
+            workers=workers,
+            cluster=cluster,
+            callback=callback,
+        )
+    with _ray(workers, cluster):
+        run = Run.create(config, out)
+        run.trust = trust
+        known = config.family_sha256 and family, config.agent_sha256 and agent
+        for file in filter(None, map(source, known)):
             record(file, run.path)
-    with run.locked(), _resumable(run), Stop(run.path) as stop:
-        _loop(run, *_fresh(run), stop, checkpoint_seconds, quiet, callback)
+        with run.locked(), _resumable(run), Stop(run.path) as stop:
+            _loop(run, *_fresh(run), stop, checkpoint_seconds, quiet, workers, callback)
     return run
 
 
@@ -161,6 +187,8 @@ def resume(
     family: str = "",
     trust: bool = False,
     callback: Callback | None = None,
+    workers: int | None = None,
+    cluster: str = "local",
 ) -> Run:
     """Go on with a run from its newest checkpoint, to the bits of an unbroken one.
 
@@ -172,15 +200,29 @@ def resume(
         family: what the run's family is now, if that moved.
         trust: run code that the run names without asking: see `metarl.load`.
         callback: called with the metrics of each further iteration: see `train`.
+        workers: collect episodes in so many Ray actors, whose number changes no bit; 0
+            does it in this process. Default: as it was trained.
+        cluster: where Ray is: see `metarl.learning.cluster.connected`.
 
     Raises:
-        InputError: if it is no run, its checkpoint is damaged or foreign, or its code
-            is gone or not trusted.
+        InputError: if it is no run, its checkpoint is damaged or foreign, its code is
+            gone or not trusted, or it is to have workers and had none.
         RunError: if another process is training it.
     """
-    _refuse_nonsense(checkpoint_seconds, steps=steps or 0)
+    _refuse_nonsense(checkpoint_seconds, steps=steps or 0, workers=workers or 0)
     run = Run(path, family=family, trust=trust)
-    with run.locked(), _resumable(run), Stop(run.path) as stop:
+    workers = run.config.workers if workers is None else workers
+    if workers and not run.config.shard:
+        raise InputError(
+            f"{run.path} was trained without workers, where rounding differs: its bits "
+            "would change. Leave out --workers."
+        )
+    with (
+        _ray(workers, cluster),
+        run.locked(),
+        _resumable(run),
+        Stop(run.path) as stop,
+    ):
         if steps is not None and steps != run.config.steps:
             run.extend(steps)
         if not checkpoint.checkpoints(run.checkpoints):
@@ -189,8 +231,22 @@ def resume(
             _, agent, state = run.load()
             sampler = _sampler(run.config, agent)
             sampler.load_state(state["sampler"])
-        _loop(run, agent, sampler, stop, checkpoint_seconds, quiet, callback)
+        _loop(run, agent, sampler, stop, checkpoint_seconds, quiet, workers, callback)
     return run
+
+
+def _refuse_workers(name: str, agent: Agent, shard: int) -> None:
+    if shard < 1:
+        raise InputError(f"shard={shard} must be 1 or more.")
+    reason = "its simulations run on from one iteration to the next, in one process"
+    if not agent.trains:
+        reason = "there is nothing to train"
+    if agent.continues or not agent.trains:
+        raise InputError(f"{name} cannot use workers: {reason}. Leave out --workers.")
+
+
+def _ray(workers: int, cluster: str) -> AbstractContextManager[object]:
+    return connected(cluster, workers) if workers else nullcontext()
 
 
 @contextmanager
@@ -218,38 +274,15 @@ def _sampler(config: RunConfig, agent: Agent) -> Sampler:
         config.train_tasks,
         config.steps,
         config.drift,
+        config.shard,
     )
 
 
 def _fresh(run: Run) -> tuple[Agent, Sampler]:
     _, agent = run.build()
     sampler = _sampler(run.config, agent)
-    _warm_start(run.config, agent, sampler, run.trust)
+    warm_start(run.config, agent, sampler, run.trust)
     return agent, sampler
-
-
-def _warm_start(config: RunConfig, agent: Agent, sampler: Sampler, trust: bool) -> None:
-    """Let an agent start from another run's policy, at the cost of that run."""
-    if not config.init:
-        return
-    source_run = Run(config.init, trust=trust)
-    before = source_run.config
-    same = absolute(before.family) == config.family
-    if same or (before.family_sha256 and before.family_sha256 == config.family_sha256):
-        source_run.family = config.family  # where it is now
-    family, trained, state = source_run.load()
-    if not source_run.family or family.options != agent.family.options:
-        raise InputError(
-            f"--init {source_run.path} was trained on {before.family} "
-            f"{before.family_options or ''}, not on the same family."
-        )
-    agent.warm_start(trained)
-    sampler.control_steps = state["sampler"]["control_steps"]
-    if sampler.control_steps >= config.steps:
-        raise InputError(
-            f"--init {source_run.path} took {sampler.control_steps:,} control steps, "
-            f"which count: --steps {config.steps} leaves none to train."
-        )
 
 
 def _loop(
@@ -259,9 +292,12 @@ def _loop(
     stop: Stop,
     checkpoint_seconds: float,
     quiet: bool,
+    workers: int,
     callback: Callback | None,
 ) -> None:
     """Iterate until the steps are spent."""
+    if workers:
+        sampler.workers = Workers(sampler.family, sampler.observe_task, workers)
     run.cut_metrics(sampler.iteration)
     # Hides what was written after the checkpoint, but not at it.
     board = Board(run.path / "tensorboard", sampler.control_steps + 1)
@@ -272,7 +308,7 @@ def _loop(
         progress.start(sampler.control_steps)
         while agent.trains and sampler.control_steps < run.config.steps:
             began, sampled = time.perf_counter(), sampler.seconds
-            computed = time.process_time()
+            computed = _cpu_seconds(sampler)
             with stop.iteration():
                 metrics = agent.train_step(sampler)
             wall = time.perf_counter() - began
@@ -287,7 +323,7 @@ def _loop(
                 "sampling_seconds": sampling,
                 "update_seconds": wall - sampling,
                 "wall_seconds": wall,
-                "cpu_seconds": time.process_time() - computed,
+                "cpu_seconds": _cpu_seconds(sampler) - computed,
             }
             if sampler.iteration == 0:
                 _warn_if_not_normalized(agent)
@@ -314,6 +350,11 @@ def _loop(
             f"Go on with: metarl resume {run.path}",
             stop.number,
         )
+
+
+def _cpu_seconds(sampler: Sampler) -> float:
+    elsewhere = 0.0 if sampler.workers is None else sampler.workers.cpu_seconds
+    return time.process_time() + elsewhere
 
 
 def _warn_if_not_normalized(agent: Agent) -> None:

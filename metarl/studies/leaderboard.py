@@ -4,6 +4,7 @@
     metarl leaderboard --families point-goal --agents maml rl2
     metarl leaderboard --families cheetah-direction --tuned
     metarl leaderboard --quick                               # minutes, to see it run
+    metarl leaderboard --cluster auto                        # on a Ray cluster
 
 Every agent is meta-trained for the same number of control steps with its default
 hyper-parameters (or, `--tuned`, with what `metarl tune` found in as many trials for
@@ -21,7 +22,7 @@ from typing import Any
 import tyro
 
 import metarl
-from metarl.environment.registry import names
+from metarl.environment.registry import label, names
 from metarl.errors import InputError, RunError
 from metarl.evaluation.protocol import BUDGETS, evaluate
 from metarl.learning.agent import Agent, find_agent
@@ -36,6 +37,8 @@ from metarl.studies.cells import (
     tuned_settings,
 )
 from metarl.studies.command import command_line
+from metarl.studies.jobs import Job
+from metarl.studies.jobs import results as results_of
 from metarl.studies.leaderboard_figure import SPLITS
 from metarl.studies.leaderboard_page import draw
 
@@ -79,6 +82,16 @@ class Arguments:
     """Only draw table and figure of what is there."""
     quick: bool = False
     """A small size that shows the way, not the result."""
+    checkpoint_seconds: float = 60.0
+    """Time between checkpoints: what a killed process loses at most."""
+    cluster: str = ""
+    """Fill cells at the same time, as tasks of Ray: local, auto or an address."""
+    cpus_per_cell: int = 1
+    """Cores of a cell on a cluster."""
+
+
+Todo = tuple[Path, str, str, int, dict[str, Any]]
+"""A cell to fill: its file, family, agent, seed and settings."""
 
 
 def main(arguments: Arguments) -> None:
@@ -96,29 +109,85 @@ def main(arguments: Arguments) -> None:
     failed = []
     if not arguments.draw:
         refuse_other_sizes(arguments, results)
-        for seed, family, agent in cells(arguments):
-            settings, column = {}, family
-            if arguments.tuned:
-                settings = tuned_settings(arguments.tune, family, agent) or {}
-                column = family + TUNED
-                if not settings:  # nothing to run: see `metarl.studies.cells.load`
-                    continue
-            path = results / column / f"{agent}-{seed}.json"
-            if path.exists():
-                continue
-            print(f"{column}, {agent}, seed {seed}", flush=True)
-            try:
-                cell = run_cell(arguments, family, agent, seed, command, settings)
-            except RunError as error:  # its cell stays empty, the others go on
-                failed.append(f"{column}, {agent}, seed {seed}: {error}")
+        todo = list(missing(arguments, results))
+        fill = on_cluster if arguments.cluster else in_turn
+        for (path, _, agent, seed, _), cell in fill(todo, arguments, command):
+            if isinstance(cell, Cell):
+                cell.write(path)
+                draw(*page)
+            else:  # it stays empty, the others go on
+                failed.append(f"{path.parent.name}, {agent}, seed {seed}: {cell}")
                 print(failed[-1], flush=True)
-                continue
-            cell.write(path)
-            draw(*page)
     draw(*page)
     print(f"Written: {results}")
     if failed:
         sys.exit("\n".join(["Failed:", *failed]))
+
+
+def missing(arguments: Arguments, results: Path) -> Iterator[Todo]:
+    """The cells that are to be filled."""
+    for seed, family, agent in cells(arguments):
+        settings, column = {}, family
+        if arguments.tuned:
+            settings = tuned_settings(arguments.tune, family, agent) or {}
+            column = family + TUNED
+            if not settings:  # nothing to run: see `metarl.studies.cells.load`
+                continue
+        path = results / column / f"{agent}-{seed}.json"
+        if not path.exists():
+            yield path, family, agent, seed, settings
+
+
+Filled = Iterator[tuple[Todo, Cell | RunError]]
+
+
+def in_turn(todo: list[Todo], arguments: Arguments, command: str) -> Filled:
+    """Fill cells one after the other, in this process."""
+    for cell in todo:
+        path, family, agent, seed, settings = cell
+        print(f"{path.parent.name}, {agent}, seed {seed}", flush=True)
+        try:
+            yield cell, run_cell(arguments, family, agent, seed, command, settings)
+        except RunError as error:
+            yield cell, error
+
+
+def on_cluster(todo: list[Todo], arguments: Arguments, command: str) -> Filled:
+    """Fill cells on a cluster; those of one training come one after the other."""
+    jobs: list[Job] = []
+    last: dict[tuple[str, str, int], int] = {}
+    for index, (_, family, agent, seed, settings) in enumerate(todo):
+        training = family, trained_as(agent, settings), seed
+        call = (arguments, family, agent, seed, command, settings)
+        jobs.append(Job(run_cell, call, last.get(training)))
+        last[training] = index
+    asked = {key: steps_asked(arguments.quick, key[0]) for key in last}
+
+    def describe(done: int) -> str:
+        made = sum(min(n, steps_of(arguments.out, *key)) for key, n in asked.items())
+        steps = f"{made:,} of {sum(asked.values()):,} control steps"
+        return f"{done} of {len(todo)} cells, {steps}"
+
+    cluster, cpus = arguments.cluster, arguments.cpus_per_cell
+    for index, cell in results_of(jobs, cluster, cpus, describe):
+        yield todo[index], cell
+
+
+def steps_of(out: Path, family: str, agent: str, seed: int) -> int:
+    """Control steps that the newest run of an agent under a seed has made."""
+    runs = sorted((out / label(family) / label(agent)).glob(f"{seed}-*/metrics.jsonl"))
+    rows = Run(runs[-1].parent).metrics() if runs else []
+    return int(rows[-1]["control_steps"]) if rows else 0
+
+
+def steps_asked(quick: bool, family: str) -> int:
+    """Control steps of a training."""
+    return 20_000 if quick else STEPS.get(family, 3_000_000)
+
+
+def trained_as(agent: str, settings: dict[str, Any]) -> str:
+    """The agent whose training serves this one."""
+    return agent if settings else TRAINED_AS.get(agent, agent)
 
 
 def refuse_other_sizes(arguments: Arguments, results: Path) -> None:
@@ -166,9 +235,12 @@ def run_cell(
     settings: dict[str, Any],
 ) -> Cell:
     """Train and evaluate one agent, with other settings than its defaults if any."""
-    base = agent if settings else TRAINED_AS.get(agent, agent)
+    base = trained_as(agent, settings)
     quick = arguments.quick
-    run = trained_run(family, base, seed, arguments.out, command, quick, settings)
+    seconds = arguments.checkpoint_seconds
+    run = trained_run(
+        family, base, seed, arguments.out, command, quick, settings, seconds
+    )
     made, trained, state = run.load()
     options: dict[str, Any] = {
         "splits": [split for split in SPLITS if split in made.splits],
@@ -199,16 +271,18 @@ def trained_run(
     command: str,
     quick: bool,
     settings: dict[str, Any] | None = None,
+    checkpoint_seconds: float = 60.0,
 ) -> Run:
     """The finished run of an agent; what is missing of it is trained."""
     return metarl.train(
         family,
         agent,
         seed=seed,
-        steps=20_000 if quick else STEPS.get(family, 3_000_000),
+        steps=steps_asked(quick, family),
         out=out,
         command=command,
         reuse=True,
+        checkpoint_seconds=checkpoint_seconds,
         agent_config={**(QUICK.get(agent, {}) if quick else {}), **(settings or {})},
     )
 

@@ -12,6 +12,8 @@ evaluate it on others.
 """
 
 import dataclasses
+import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +22,14 @@ import tyro
 
 import metarl
 from metarl.environment.registry import label
-from metarl.errors import DivergedError, InputError
+from metarl.errors import DivergedError, InputError, RunError
 from metarl.evaluation.statistics import area_under_curve, interval
 from metarl.learning.agent import find_agent
+from metarl.learning.cluster import connected
 from metarl.runs.files import write_json
 from metarl.runs.system import commit
 from metarl.studies.command import command_line
+from metarl.studies.jobs import Job, results
 from metarl.tasks.randomness import key
 
 if TYPE_CHECKING:
@@ -85,6 +89,13 @@ class Arguments:
     """Folder of runs and study: a second call goes on where the first one stopped."""
     results: Path = Path("results/tune")
     """Folder of the best settings."""
+    parallel: int = 1
+    """Trials that are chosen together, and on a cluster run together. What is chosen
+    depends on it."""
+    cluster: str = ""
+    """Run the trials as tasks of Ray: local, auto or an address."""
+    cpus_per_cell: int = 1
+    """Cores of a trial on a cluster."""
     quick: bool = False
     """A small size that shows the way, not the result."""
 
@@ -107,8 +118,11 @@ def main(arguments: Arguments) -> None:
     command = command_line()
     space, defaults = space_of(arguments.agent)
     study = open_study(arguments, defaults)
-    while len(finished(study)) < arguments.trials:
-        run_trial(study, arguments, space, command)
+    if arguments.parallel < 1:
+        raise InputError(f"parallel={arguments.parallel} must be 1 or more.")
+    with _ray(arguments):
+        while len(finished(study)) < arguments.trials:
+            run_trials(study, arguments, space, command)
     path = arguments.results / f"{study.study_name}.json"
     write_json(path, summary(study, arguments, defaults, command))
     best = study.best_trial
@@ -156,6 +170,8 @@ def open_study(arguments: Arguments, defaults: dict[str, Any]) -> "optuna.Study"
         name: getattr(arguments, name)
         for name in ("family", "agent", "steps", "tasks", "query_episodes", "seed")
     }
+    if arguments.parallel > 1:
+        sizes["parallel"] = arguments.parallel
     if study.user_attrs.get("sizes", sizes) != sizes:
         raise InputError(
             f"The study {name} in {arguments.out} was begun with "
@@ -177,15 +193,56 @@ def finished(study: "optuna.Study") -> list[Any]:
     ]
 
 
-def run_trial(
+def _ray(arguments: Arguments) -> AbstractContextManager[object]:
+    """One Ray for all rounds of trials."""
+    if not arguments.cluster:
+        return nullcontext()
+    return connected(arguments.cluster, len(os.sched_getaffinity(0)))
+
+
+def run_trials(
     study: "optuna.Study", arguments: Arguments, space: Bounds, command: str
 ) -> None:
-    """Train and evaluate one setting."""
+    """Train and evaluate a round of settings, which end in the order of their start.
+
+    The rounds begin where they would in a search that nothing interrupted.
+    """
+    first = len(finished(study))
+    count = arguments.parallel - first % arguments.parallel
+    numbers = range(first, min(first + count, arguments.trials))
+    trials = [ask(study, arguments, space, number) for number in numbers]
+    for number, trial in zip(numbers, trials, strict=True):
+        of = f"Trial {number + 1} of {arguments.trials}"
+        print(f"{of}: {shown(trial.params)}", flush=True)
+    calls = [(arguments, trial.params, command) for trial in trials]
+    outcomes: dict[int, Any] = {}
+    if arguments.cluster:
+        jobs, cpus = [Job(validate, call) for call in calls], arguments.cpus_per_cell
+        ending = f"of {len(jobs)} trials are done"
+        outcomes.update(
+            results(jobs, arguments.cluster, cpus, lambda done: f"{done} {ending}")
+        )
+    for index, (trial, call) in enumerate(zip(trials, calls, strict=True)):
+        try:
+            outcome = outcomes[index] if arguments.cluster else validate(*call)
+            if isinstance(outcome, RunError):
+                raise outcome
+        except DivergedError as error:
+            print(f"  broke down: {error}")
+            study.tell(trial, state=_pruned())
+        else:
+            print(f"  {outcome:.4g}", flush=True)
+            study.tell(trial, outcome)
+
+
+def ask(
+    study: "optuna.Study", arguments: Arguments, space: Bounds, number: int
+) -> "optuna.Trial":
+    """The next setting to try."""
     import optuna
 
     # A sampler for each trial: an interrupted search then tries what an unbroken one
     # does.
-    number = len(finished(study))
     seed = key(arguments.seed, "trial", number) % 2**32
     study.sampler = optuna.samplers.TPESampler(seed=seed)
     trial = study.ask()
@@ -194,15 +251,13 @@ def run_trial(
             trial.suggest_int(name, low, int(high), log=log)
         else:
             trial.suggest_float(name, low, high, log=log)
-    print(f"Trial {number + 1} of {arguments.trials}: {shown(trial.params)}")
-    try:
-        value = validate(arguments, trial.params, command)
-    except DivergedError as error:
-        print(f"  broke down: {error}")
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    else:
-        print(f"  {value:.4g}", flush=True)
-        study.tell(trial, value)
+    return trial
+
+
+def _pruned() -> Any:
+    import optuna
+
+    return optuna.trial.TrialState.PRUNED
 
 
 def validate(arguments: Arguments, settings: dict[str, Any], command: str) -> float:

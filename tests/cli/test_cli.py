@@ -133,7 +133,7 @@ print(f"\\n{code} {spent} {','.join(heavy)}", file=sys.stderr)
 """
 
 
-STUDIES = ("leaderboard", "tune", "headroom", "reference", "variability")
+STUDIES = ("sweep", "leaderboard", "tune", "headroom", "reference", "variability")
 """Commands whose options are declared beside what they do."""
 LIGHT_COMMANDS = [c for c in cli.COMMANDS if c not in STUDIES]
 
