@@ -17,6 +17,7 @@ Numbers = float | Mapping[str, float]
 
 KINDS = ("motor", "position", "velocity")
 _AT_FULL = 0.1  # of a joint's range: the error at which a servo gives all its force
+_FASTEST = 0.2  # rad a physics step: of a servo's default natural frequency
 _NO_RANGE = math.pi  # rad or m: how far a joint without limits is sent either way
 
 
@@ -39,7 +40,8 @@ def actuate(
         kinds: "motor", "position" or "velocity"; joints that no pattern fits stay
             passive, as do free, ball and mimicking joints.
         kp: gain of servos, N m/rad, N/m or N m s/rad; default: all force at an error
-            of a tenth of the range of positions or velocities.
+            of a tenth of the range of positions or velocities, or as much as the time
+            step can follow.
         kv: damping of position servos, N m s/rad; default: critical.
         effort: largest force, N m or N; default: the joint's own limit.
         velocity: largest velocity, rad/s or m/s; default: the file's limit.
@@ -88,6 +90,7 @@ def actuate(
                 f"Joint {name!r} of {source} has no limit of velocity. Give it one in "
                 f"the file, or say velocity={{{name!r}: ...}} in rad/s or m/s."
             )
+        inertia = float(model.dof_M0[model.jnt_dofadr[joint.id]])
         low, high = -_NO_RANGE, _NO_RANGE
         if model.jnt_limited[joint.id]:
             low, high = model.jnt_range[joint.id]
@@ -102,13 +105,17 @@ def actuate(
             actuator.set_to_motor()
             actuator.ctrlrange = [-force, force]
         elif kind == "position":
-            gain = wanted["kp"] or force / (_AT_FULL * (high - low))
+            # Files may say 50 kN m of a finger: no time step would do for that.
+            stable = inertia * (_FASTEST / model.opt.timestep) ** 2
+            gain = wanted["kp"] or min(force / (_AT_FULL * (high - low)), stable)
             damping = {"dampratio": 1.0} if wanted["kv"] is None else {}
             damping |= {} if wanted["kv"] is None else {"kv": wanted["kv"]}
             actuator.set_to_position(kp=gain, **damping)
             actuator.ctrlrange = [low, high]
         else:
-            actuator.set_to_velocity(kv=wanted["kp"] or force / (_AT_FULL * fastest))
+            stable = inertia * _FASTEST / model.opt.timestep
+            gain = wanted["kp"] or min(force / (_AT_FULL * fastest), stable)
+            actuator.set_to_velocity(kv=gain)
             actuator.ctrlrange = [-fastest, fastest]
         made.append((kind, int(joint.qposadr[0])))
     # A servo holds the posture; a motor rests.

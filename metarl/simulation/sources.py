@@ -51,7 +51,8 @@ def robot(
             "menagerie:unitree_go2" or "menagerie:unitree_go2/go2_mjx".
         actuators: "motor", "position" or "velocity", in place of the file's; "none"
             for none. Default: the file's; motors where it has none.
-        kp: gain of servos; default: all force at an error of a tenth of the range.
+        kp: gain of servos; default: all force at an error of a tenth of the range, or
+            as much as the time step can follow.
         kv: damping of position servos; default: critical.
         effort: largest force of an actuator, N m or N; default: the file's limit.
         velocity: largest velocity of velocity servos; default: the file's limit.

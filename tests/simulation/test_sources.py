@@ -116,6 +116,17 @@ def test_position_servos_go_where_they_are_sent_within_joint_limits(arm):
     assert data.qpos[3] == pytest.approx(data.qpos[2], abs=1e-3)  # it mimics
 
 
+@pytest.mark.parametrize("kind", ["position", "velocity"])
+def test_servos_of_exaggerated_effort_are_stable(tmp_path, kind):
+    text = ARM.replace('effort="20"', 'effort="50000"').replace("10", "50000")
+    model = metarl.robot(write(tmp_path, text), actuators=kind).compile()
+    data = mujoco.MjData(model)
+    for step in range(200):
+        data.ctrl[:] = model.actuator_ctrlrange[:, step // 10 % 2]
+        mujoco.mj_step(model, data, 10)
+    assert not data.warning.number.any() and abs(data.qvel).max() < 1000
+
+
 def test_velocity_servos_turn_as_fast_as_they_are_told_and_as_the_file_allows(tmp_path):
     rover = write(tmp_path, ROVER, "rover.urdf")
     model = metarl.robot(rover, actuators="velocity", floor=False).compile()
