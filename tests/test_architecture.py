@@ -32,6 +32,7 @@ FILES = [
 ]
 PROSE = [
     *sorted(p for p in (ROOT / "docs").rglob("*.md")),
+    ROOT / "docs/tutorial.ipynb",
     ROOT / "README.md",
     *FILES,
 ]
