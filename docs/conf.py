@@ -5,6 +5,7 @@ site, in an editor and where the repository is hosted.
 """
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ suppress_warnings = ["toc.not_included"]
 
 templates_path = [str(Path(__file__).parent / "templates")]
 autosummary_generate = True
+GPU = ["metarl.simulation.mujoco_warp", "metarl.simulation.warp_models"]
+"""Modules that cannot be imported without MuJoCo Warp."""
+autosummary_context = {"left_out": [] if find_spec("mujoco_warp") else GPU}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

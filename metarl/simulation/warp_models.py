@@ -14,7 +14,6 @@ from typing import Any
 import mujoco_warp
 import numpy as np
 import warp
-from mujoco_warp._src.types import Model, Option  # the public names hold no fields
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -45,12 +44,12 @@ def _per_world(kind: type) -> dict[str, Any]:
 
 MODEL_FIELDS = {
     name: dtype
-    for name, dtype in _per_world(Model).items()
+    for name, dtype in _per_world(mujoco_warp.Model).items()
     if hasattr(mujoco.MjModel, name)
 }
 OPTION_FIELDS = {
     name: dtype
-    for name, dtype in _per_world(Option).items()
+    for name, dtype in _per_world(mujoco_warp.Option).items()
     if hasattr(mujoco.MjOption, name)
 }
 
@@ -282,7 +281,7 @@ def _check_structure(
 
 def _shared() -> tuple[str, ...]:
     names = []
-    for field in dataclasses.fields(Model):
+    for field in dataclasses.fields(mujoco_warp.Model):
         shape = getattr(field.type, "shape", None)
         per_world = shape and shape[0] == "*"
         if per_world or field.name == "opt" or field.name.startswith(_UNUSED + _DRAWN):
