@@ -18,7 +18,7 @@ MOST_COUNT = 10_000_000
 MOST_UNITS = 16_384
 SHARES = ("discount", "gae_lambda", "decay", "momentum")
 """Fields that no agent can take above 1."""
-LEAST_SPREAD = 1e-6
+LEAST_SPREAD = 1e-30
 """Of exploration, whose logarithm is taken."""
 
 
