@@ -136,13 +136,13 @@ class kills:  # noqa: N801 (a command's name)
         return subprocess.Popen([sys.executable, "-m", "metarl", *words])
 
     def cells(self, name: str) -> dict[str, object]:
-        """The cells of a leaderboard but for what they cost and who asked for them."""
+        """The cells of a leaderboard but for their cost, command and commit."""
         found = {}
         for path in sorted(self.out.glob(f"{name}/quick/point-goal/*.json")):
             cell = json.loads(path.read_text())
-            found[path.stem] = {
-                n: v for n, v in cell.items() if n not in ("command", "cpu_hours")
-            }
+            for other in ("command", "commit", "cpu_hours"):
+                del cell[other]
+            found[path.stem] = cell
         return found
 
 

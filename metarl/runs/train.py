@@ -153,7 +153,7 @@ def train(
         agent_config=dataclasses.asdict(built.config),
     )
     if workers:
-        _refuse_workers(agent, built, shard)
+        _refuse_workers(config, built)
     built.normalizer.enabled = config.normalize_observations
     warm_start(config, built, _sampler(config, built), trust)
     if reuse and (found := find_run(config, out)):
@@ -235,14 +235,18 @@ def resume(
     return run
 
 
-def _refuse_workers(name: str, agent: Agent, shard: int) -> None:
-    if shard < 1:
-        raise InputError(f"shard={shard} must be 1 or more.")
+def _refuse_workers(config: RunConfig, agent: Agent) -> None:
+    if config.shard < 1:
+        raise InputError(f"shard={config.shard} must be 1 or more.")
+    if config.backend != "mujoco":
+        raise InputError(f"Workers simulate by mujoco, not by {config.backend}.")
     reason = "its simulations run on from one iteration to the next, in one process"
     if not agent.trains:
         reason = "there is nothing to train"
     if agent.continues or not agent.trains:
-        raise InputError(f"{name} cannot use workers: {reason}. Leave out --workers.")
+        raise InputError(
+            f"{config.agent} cannot use workers: {reason}. Leave out --workers."
+        )
 
 
 def _ray(workers: int, cluster: str) -> AbstractContextManager[object]:

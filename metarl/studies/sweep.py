@@ -108,7 +108,8 @@ def main(arguments: Arguments) -> None:
 def _settings(arguments: Arguments) -> dict[str, Any]:
     """What a config.json says of a training, in the arguments of `metarl.train`."""
     config = read_config(arguments.config) if arguments.config else {}
-    names = ("family_options", "agent_config", "train_tasks", "drift", "init")
+    names = ["family_options", "agent_config", "train_tasks", "drift", "init"]
+    names += ["backend", "device"]
     settings = {name: config[name] for name in names if name in config}
     if absolute(str(config.get("family", ""))) == absolute(arguments.family):
         # Switched off for a family whose observations have one scale; not for others.

@@ -92,6 +92,12 @@ def test_agents_that_cannot_use_workers_are_refused_before_a_folder_is_made(
     assert not list(tmp_path.iterdir())
 
 
+def test_workers_have_no_gpu(tmp_path):
+    pytest.importorskip("mujoco_warp")
+    with pytest.raises(InputError, match="by mujoco, not by warp"):
+        metarl.train("point-goal", "maml", workers=2, backend="warp", device="cpu")
+
+
 def test_a_run_without_workers_does_not_go_on_with_them(tmp_path):
     run = metarl.train(
         "point-goal", "maml", steps=1, out=tmp_path, agent_config=CONFIGS["maml"]
