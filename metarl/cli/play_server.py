@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         # What other sites can send without being asked first is no JSON by its type.
         if self.headers["Content-Type"] != "application/json":
             raise InputError("A request needs the content type application/json.")
-        asked = parse_json(body.decode(errors="replace"), "The request")
+        asked = parse_json(body.decode(errors="replace"), "Not JSON: the request")
         if not isinstance(asked, dict):
             raise InputError("A request is a JSON object.")
         return asked

@@ -112,7 +112,7 @@ def robot_of(run: Run) -> Robot:
     plain = read_json(path, root=path.parent)
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
         raise InputError(f"{path}: this metarl reads {FORMAT!r}.")
-    return typed(plain, Robot, path)
+    return typed(plain, Robot, f"{path} says too little of a robot")
 
 
 def _of_earlier(run: Run) -> Robot:

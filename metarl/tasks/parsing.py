@@ -35,7 +35,7 @@ def parse_json(text: str, place: Path | str) -> Any:
     def number(digits: str) -> Any:
         value = float(digits)
         if not math.isfinite(value):
-            raise InputError(f"{place}: {digits:.20} is not a finite number.")
+            raise InputError(f"{place}: {digits:.20} is not finite.")
         return value
 
     def whole(digits: str) -> Any:
