@@ -16,7 +16,7 @@ change them. All perturbations of all tasks run in one batch of simulations.
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -35,6 +35,7 @@ from metarl.learning.agent import Agent, Metrics
 from metarl.learning.networks import network, network_parameters
 from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import adam_tensors, descend, load_adam
+from metarl.learning.policies import parts
 from metarl.learning.sampler import Sampler
 from metarl.learning.warm_start import take_policy
 from metarl.tasks.randomness import torch_generator
@@ -77,6 +78,7 @@ class VectorPolicy:
     normalizer: Normalizer
     squash: bool = True
     """Whether actions are the tanh of the network's output."""
+    part = parts("vectors")
 
     def act(self, time_step: TimeStep) -> Tensor:
         """Actions, (task, copy, action_size)."""
@@ -89,10 +91,6 @@ class VectorPolicy:
         observation = self.normalizer(time_step.observation)
         action = network(parameters, observation[..., None, :]).squeeze(-2)
         return torch.tanh(action) if self.squash else action
-
-    def part(self, tasks: slice) -> "VectorPolicy":
-        """The policies of some of the tasks."""
-        return replace(self, vectors=self.vectors[tasks])
 
 
 class ESMAML(Agent):

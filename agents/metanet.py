@@ -27,7 +27,7 @@ second meta learner, which makes fast weights for u too, is left out.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -52,11 +52,11 @@ from metarl.learning.networks import (
     named,
     network,
     network_parameters,
-    rows,
     stack,
 )
 from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import adam_tensors, load_adam, tensors_of
+from metarl.learning.policies import parts
 from metarl.learning.policy_gradient import Batch, make_batch, surrogate
 from metarl.learning.proximal import proximal_steps
 from metarl.learning.sampler import Sampler
@@ -153,8 +153,7 @@ def augmented(learnt: Learnt, learner: Learner, observation: Tensor) -> Gaussian
         pairs = (weight[..., None] * x[..., None, :]).flatten(-2)
         quick = pairs @ fast[f"weight{layer}"].flatten(1, 2)
         quick = quick + weight @ fast[f"bias{layer}"]
-        last = layer == layers - 1
-        x = usual + quick if last else torch.tanh(usual) + torch.tanh(quick)
+        x = usual + quick if layer == layers - 1 else usual.tanh() + quick.tanh()
     return Gaussian(x, slow["log_std"].clamp(min=MIN_LOG_STD)[:, None])
 
 
@@ -167,19 +166,13 @@ class AugmentedPolicy:
     normalizer: Normalizer
     explore: bool = True
     """Sample actions; False acts by the mean."""
+    part = parts("learner")
 
     def act(self, time_step: TimeStep) -> Tensor:
         """Actions, (task, copy, action_size)."""
         observation = self.normalizer(time_step.observation)
         actions = augmented(self.learnt, self.learner, observation)
         return actions.sample(time_step.noise) if self.explore else actions.mean
-
-    def part(self, tasks: slice) -> "AugmentedPolicy":
-        """The policies and memories of some of the tasks."""
-        own = self.learner
-        slow, fast = rows(own.slow, tasks), rows(own.fast, tasks)
-        learner = Learner(slow, own.key[tasks], own.known[tasks], fast)
-        return replace(self, learner=learner)
 
 
 class MetaNet(Agent):
@@ -259,9 +252,8 @@ class MetaNet(Agent):
         """Gradient of each episode's loss by the slow weights, (task, episode, ...)."""
         horizon = self.family.horizon
         episodes = batch.mask.shape[1] // horizon
-        alone = Batch(
-            **{n: v.reshape(-1, horizon, *v.shape[2:]) for n, v in vars(batch).items()}
-        )
+        each = {n: v.reshape(-1, horizon, *v.shape[2:]) for n, v in vars(batch).items()}
+        alone = Batch(**each)
         point = leaves({n: p.repeat_interleave(episodes, 0) for n, p in slow.items()})
         names = [name for name in point if name != "log_std"]
         with torch.enable_grad():

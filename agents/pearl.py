@@ -18,7 +18,7 @@ times. The context comes from the latest ones, whose policy is that of today, as
 deployment; actor and critic learn from all.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -42,6 +42,7 @@ from metarl.learning.networks import (
 )
 from metarl.learning.normalization import Normalizer
 from metarl.learning.optimization import adam_tensors, descend, load_adam, tensors_of
+from metarl.learning.policies import parts
 from metarl.learning.replay import Replay, Transitions, transitions
 from metarl.learning.sampler import Sampler
 from metarl.tasks.randomness import Streams, key, mix, torch_generator
@@ -120,6 +121,7 @@ class LatentPolicy:
     """(task, copy or 1, latent)."""
     explore: bool = True
     """Sample actions; False acts by the mean, squashed."""
+    part = parts("z")
 
     def act(self, time_step: TimeStep) -> Tensor:
         """Actions in (-1, 1), (task, copy, action_size)."""
@@ -127,10 +129,6 @@ class LatentPolicy:
         actions = sac.actor(self.actor, inputs)
         u = actions.sample(time_step.noise) if self.explore else actions.mean
         return torch.tanh(u)
-
-    def part(self, tasks: slice) -> "LatentPolicy":
-        """The policies of some of the tasks."""
-        return replace(self, z=self.z[tasks])
 
 
 class PEARL(Agent):
@@ -181,15 +179,8 @@ class PEARL(Agent):
 
     def factors(self, encoder: Parameters, steps: Transitions) -> Gaussian:
         """What each transition says of z, (task, n, latent)."""
-        rows = torch.cat(
-            [
-                self.normalizer(steps.observation),
-                steps.action,
-                self.scaled(steps.reward),
-                self.normalizer(steps.following),
-            ],
-            -1,
-        )
+        now, then = map(self.normalizer, (steps.observation, steps.following))
+        rows = torch.cat([now, steps.action, self.scaled(steps.reward), then], -1)
         mean, spread = network(encoder, rows, torch.relu).chunk(2, -1)
         return Gaussian(mean, 0.5 * softplus(spread).clamp(min=1e-7).log())
 

@@ -60,11 +60,6 @@ def stack(parameters: Parameters, tasks: int) -> Parameters:
     return {name: p.expand(tasks, *p.shape) for name, p in parameters.items()}
 
 
-def rows(parameters: Parameters, tasks: slice) -> Parameters:
-    """Parameters of some of the tasks, of such with a leading task axis."""
-    return {name: p[tasks] for name, p in parameters.items()}
-
-
 def leaves(parameters: Parameters) -> Parameters:
     """The same values, cut from any graph, to be differentiated by."""
     return {name: p.detach().requires_grad_() for name, p in parameters.items()}

@@ -1,15 +1,39 @@
 """Policies made of stacked parameters: one for each task, all in one batch."""
 
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from metarl.environment.episodes import TimeStep
 from metarl.learning.distributions import gaussian
-from metarl.learning.networks import Parameters, rows
+from metarl.learning.networks import Parameters
 from metarl.learning.normalization import Normalizer
+
+
+def parts(*names: str) -> Callable[[Any, slice], Any]:
+    """The method `part` of a policy that is a dataclass: the policy of some tasks.
+
+    Args:
+        names: fields with a leading task axis: tensors, or dictionaries or dataclasses
+            of such.
+    """
+
+    def part(self: Any, tasks: slice) -> Any:
+        fields = {name: _rows(getattr(self, name), tasks) for name in names}
+        return replace(self, **fields)
+
+    return part
+
+
+def _rows(value: Any, tasks: slice) -> Any:
+    if isinstance(value, dict):
+        return {name: _rows(item, tasks) for name, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **_rows(vars(value), tasks))
+    return value[tasks]
 
 
 @dataclass
@@ -21,15 +45,12 @@ class GaussianPolicy:
     normalizer: Normalizer
     explore: bool = True
     """Sample actions; False acts by the mean."""
+    part = parts("parameters")
 
     def act(self, time_step: TimeStep) -> Tensor:
         """Actions, (task, copy, action_size)."""
         actions = gaussian(self.parameters, self.normalizer(time_step.observation))
         return actions.sample(time_step.noise) if self.explore else actions.mean
-
-    def part(self, tasks: slice) -> Self:
-        """The policies of some of the tasks."""
-        return replace(self, parameters=rows(self.parameters, tasks))
 
 
 @dataclass
@@ -45,6 +66,7 @@ class ConditionedPolicy:
     explore: bool = True
     std: Tensor | None = None
     """Of its actions without support, in place of what was learnt."""
+    part = parts("embedding", "known")
 
     def inputs(self, observation: Tensor) -> Tensor:
         """Normalized observations with embedding and flag, (task, ..., size)."""
@@ -64,7 +86,3 @@ class ConditionedPolicy:
         if self.std is not None:
             std = torch.where(self.known[:, None, None] > 0, std, self.std)
         return actions.mean + std * time_step.noise
-
-    def part(self, tasks: slice) -> Self:
-        """The policies of some of the tasks."""
-        return replace(self, embedding=self.embedding[tasks], known=self.known[tasks])
