@@ -126,7 +126,7 @@ class Task:
         Raises:
             InputError: if the text is not JSON or not a task.
         """
-        return cls.from_dict(parse_json(text, f"Task {text!r:.80}"))
+        return cls.from_dict(parse_json(text, f"Not a task: {text!r:.80}"))
 
     def __str__(self) -> str:
         def show(values: tuple[tuple[str, Value], ...]) -> str:
