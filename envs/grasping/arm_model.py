@@ -165,10 +165,10 @@ class Object:
     half_size: float = 0.024
     """m."""
     shape: str = "box"
+    """One of `SHAPES`."""
     every_shape: bool = False
     """Whether the other shapes are there, too, tiny and in its middle, where nothing
     touches them: for worlds that share one structure."""
-    """One of `SHAPES`."""
     com_offset: tuple[float, float] = (0.0, 0.0)
     """Centre of mass from the middle along its own x and y, m."""
     pad_compliance: float = 0.015

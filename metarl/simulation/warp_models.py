@@ -161,6 +161,13 @@ class WorldModels:
 
     def _put(self) -> Any:
         """The nominal model on the device, with rows in the varying fields."""
+        late = self.nominal.sensor_needstage == mujoco.mjtStage.mjSTAGE_ACC
+        if late.any():  # a step ends before forces are known: they would read 0
+            name = self.nominal.sensor(int(late.argmax())).name
+            raise InputError(
+                f"Sensor {name!r} measures a force or an acceleration, which this "
+                "backend does not know at the end of a step. Use --backend mujoco."
+            )
         rows = {name: self.n for name in self._varying if name in MODEL_FIELDS}
         with warp.ScopedDevice(self.device):
             try:

@@ -201,6 +201,20 @@ def test_a_backend_or_device_that_is_none_is_refused(backend, device, message):
         metarl.make_family(CHEETAH).on(backend, device)
 
 
+def test_a_sensor_that_would_read_nothing_is_refused_by_name():
+    class Pushed(metarl.TaskFamily):
+        def build(self, task):
+            return mujoco.MjSpec.from_string(
+                "<mujoco><worldbody><body><joint type='slide'/><geom size='.1'/>"
+                "<site name='s'/></body></worldbody>"
+                "<sensor><accelerometer name='felt' site='s'/></sensor></mujoco>"
+            )
+
+    family = Pushed().on("warp", "cpu")
+    with pytest.raises(InputError, match="Sensor 'felt'"):
+        family.simulate([family.task()])
+
+
 def test_structure_that_differs_between_tasks_is_refused_by_name():
     class Shapes(metarl.TaskFamily):
         parameters = {"shape": metarl.Choice("box", train=("box", "sphere"))}
